@@ -1,0 +1,1 @@
+"""AWS dicts <-> values. Status codes and log lines live here."""

@@ -1,0 +1,1 @@
+"""Bytes <-> searchable. pyarrow, usearch and numkong live here."""

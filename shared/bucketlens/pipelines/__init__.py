@@ -1,0 +1,1 @@
+"""The verbs. The body of each is its arrow chain."""

@@ -1,0 +1,1 @@
+"""Storage: five verbs over immutable objects, and the user's images. No plain overwrite exists."""

@@ -1,0 +1,1 @@
+"""What is live: manifest, snapshot, commit, policy, sweep."""
