@@ -134,7 +134,11 @@ def _text(rows: Array, projection: Array, bias: Array, half: bool) -> onnx.Model
         helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
         for name in ("input_ids", "attention_mask")
     ]
-    constants: dict[str, npt.NDArray[np.generic]] = {"rows": rows, "last": np.array([-1], np.int64), "sequence": np.array([1], np.int64)}
+    constants: dict[str, npt.NDArray[np.generic]] = {
+        "rows": rows,
+        "last": np.array([-1], np.int64),
+        "sequence": np.array([1], np.int64),
+    }
     return _model("text_embeds", nodes, inputs, projection, bias, half, constants)
 
 
