@@ -1,0 +1,123 @@
+"""A filter over mapped metadata columns becomes one boolean per row. ``filters.matches`` defines what it must say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # noqa: TID251
+import pyarrow.compute as pc  # noqa: TID251
+
+from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
+from bucketlens.index.columns import Type, arrow_type, column_name
+from bucketlens.values import as_instant
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = {
+    "eq": pc.equal,
+    "gt": pc.greater,
+    "gte": pc.greater_equal,
+    "lt": pc.less,
+    "lte": pc.less_equal,
+}
+
+
+def evaluate(condition: Filter, table: pa.Table) -> Mask:
+    """Which rows pass, shape (table.num_rows,), writable.
+
+    A missing column is a field that no row has; columns that are no metadata are ignored. Cost: one pass over each
+    column a condition names, one byte per row and condition.
+    """
+    match condition:
+        case And(parts):
+            return _all(parts, table)
+        case Or(parts):
+            return ~_all(tuple(Not(part) for part in parts), table)
+        case Not(part):
+            return ~evaluate(part, table)
+        case Present(field, present):
+            return _present(field, table) if present else ~_present(field, table)
+        case Compare(field, op, value):
+            return _compared(field, op, value, table)
+        case Among(field, values):
+            return _among(field, values, table)
+
+
+def _all(parts: tuple[Filter, ...], table: pa.Table) -> Mask:
+    found = np.ones(table.num_rows, np.bool_)
+    for part in parts:
+        if not found.any():
+            break
+        found &= evaluate(part, table)
+    return found
+
+
+def _present(field: str, table: pa.Table) -> Mask:
+    found = np.zeros(table.num_rows, np.bool_)
+    for kind in (Type.NUMBER, Type.BOOL, Type.TEXT, Type.LIST):
+        found |= _where(table, kind, field, pc.is_valid)
+    return found
+
+
+def _compared(field: str, op: Op, value: Operand, table: pa.Table) -> Mask:
+    relation = _RELATIONS[op]
+    if not isinstance(value, str):
+        kind = Type.BOOL if isinstance(value, bool) else Type.NUMBER
+        return _where(table, kind, field, lambda cells: relation(cells, _scalar(kind, value)))
+    instant = as_instant(value)
+    kind = Type.TEXT if instant is None else Type.INSTANT
+    found = _where(table, kind, field, lambda cells: relation(cells, _scalar(kind, instant or value)))
+    return found | _where_any(table, field, lambda cells: relation(cells, _scalar(Type.TEXT, value)))
+
+
+def _among(field: str, values: tuple[Operand, ...], table: pa.Table) -> Mask:
+    texts = [value for value in values if isinstance(value, str)]
+    instants = [as_instant(text) for text in texts]
+    numbers = [value for value in values if isinstance(value, float)]
+    wanted: dict[Type, list[Any]] = {
+        Type.BOOL: [value for value in values if isinstance(value, bool)],
+        Type.NUMBER: [*numbers, -0.0] if 0.0 in numbers else numbers,  # is_in tells the two zeros apart
+        Type.TEXT: [text for text, instant in zip(texts, instants, strict=True) if instant is None],
+        Type.INSTANT: [instant for instant in instants if instant is not None],
+    }
+    found = np.zeros(table.num_rows, np.bool_)
+    for kind, among in wanted.items():
+        if among:
+            found |= _where(table, kind, field, _is_in(kind, among))
+    return found | _where_any(table, field, _is_in(Type.TEXT, texts)) if texts else found
+
+
+def _is_in(kind: Type, among: list[Any]) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
+    return lambda cells: pc.is_in(cells, value_set=pa.array(among, arrow_type(kind)))
+
+
+def _where(table: pa.Table, kind: Type, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
+    """Rows whose cell of that type passes; null does not."""
+    position = table.schema.get_field_index(column_name(kind, field))
+    if position < 0:
+        return np.zeros(table.num_rows, np.bool_)
+    return _numpy(test(table.column(position)))
+
+
+def _where_any(table: pa.Table, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
+    """Rows whose list has an element that passes."""
+    found = np.zeros(table.num_rows, np.bool_)
+    position = table.schema.get_field_index(column_name(Type.LIST, field))
+    if position >= 0:
+        lists = table.column(position)
+        passed = _numpy(test(pc.list_flatten(lists)))
+        found[pc.list_parent_indices(lists).to_numpy()[passed]] = True
+    return found
+
+
+def _numpy(passed: pa.ChunkedArray) -> Mask:
+    found: Mask = pc.fill_null(passed, False).to_numpy()
+    return found
+
+
+def _scalar(kind: Type, value: str | float | bool | datetime) -> pa.Scalar:
+    return pa.scalar(value, arrow_type(kind))

@@ -1,0 +1,74 @@
+"""Masks over Arrow columns say what the row-by-row definition says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa  # noqa: TID251
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand, Or, Present, matches, parse
+from bucketlens.index.columns import encode, unify
+from bucketlens.index.mask import evaluate
+from bucketlens.records import Metadata, Value
+
+DATES = ["2024-05-01", "2024-05-01T00:00Z", "2024-05-01T02:00:00+02:00", "2025-01-01"]
+TEXTS = st.sampled_from(["", "a", "b", "é", "1", "true", "2024-05", *DATES])
+ODD_NUMBERS = st.sampled_from([float("nan"), float("inf"), 1, 2**53 + 1])
+NUMBERS = st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0, 2.0**53])
+FIELDS = st.sampled_from(["a", "b", "a.b", "nobody"])
+VALUES: st.SearchStrategy[Value] = TEXTS | NUMBERS | ODD_NUMBERS | st.booleans() | st.lists(TEXTS, max_size=3)
+ROWS = st.lists(st.dictionaries(st.sampled_from(["a", "b", "a.b"]), VALUES, max_size=3), max_size=5)
+OPERANDS: st.SearchStrategy[Operand] = TEXTS | NUMBERS | st.booleans()
+LEAVES: st.SearchStrategy[Filter] = (
+    st.builds(Compare, FIELDS, st.sampled_from(["eq", "gt", "gte", "lt", "lte"]), TEXTS | NUMBERS)
+    | st.builds(Compare, FIELDS, st.just("eq"), st.booleans())
+    | st.builds(Among, FIELDS, st.lists(OPERANDS, max_size=4).map(tuple))
+    | st.builds(Present, FIELDS, st.booleans())
+)
+FILTERS: st.SearchStrategy[Filter] = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.builds(Not, inner)
+        | st.builds(And, st.lists(inner, max_size=3).map(tuple))
+        | st.builds(Or, st.lists(inner, max_size=3).map(tuple))
+    ),
+    max_leaves=5,
+)
+
+
+def as_table(rows: Sequence[Metadata]) -> pa.Table:
+    return pa.table({"key": pa.array([str(n) for n in range(len(rows))], pa.utf8()), **encode(rows)})
+
+
+@given(FILTERS, ROWS, ROWS)
+def test_a_mask_agrees_with_the_definition_on_every_row(
+    condition: Filter, first: list[Metadata], second: list[Metadata]
+) -> None:
+    expected = [matches(condition, row) for row in (*first, *second)]
+    table = unify([as_table(first), as_table(second)])
+    mask = evaluate(condition, table)
+    assert mask.dtype == np.bool_
+    assert mask.shape == (table.num_rows,)
+    assert mask.tolist() == expected
+    assert evaluate(condition, table.slice(1)).tolist() == expected[1:]
+
+
+def test_fields_nobody_has_match_only_negations() -> None:
+    table = pa.table({"key": ["x", "y"], "width": [1, 2]})
+    assert not evaluate(parse({"width": 1}), table).any()
+    assert not evaluate(parse({"width": {"$exists": True}}), table).any()
+    assert evaluate(parse({"width": {"$ne": 1}}), table).all()
+
+
+def test_the_empty_filter_passes_every_row_and_an_empty_table_has_none() -> None:
+    assert evaluate(ALWAYS, as_table([{}, {"a": 1}])).tolist() == [True, True]
+    assert evaluate(parse({"a": 1}), as_table([])).shape == (0,)
+
+
+def test_a_mask_may_be_changed_by_its_owner() -> None:
+    mask = evaluate(parse({"a": 1}), as_table([{"a": 1}]))
+    mask[0] = False
+    assert not mask.any()
