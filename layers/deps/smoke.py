@@ -1,6 +1,6 @@
 """Prove that a trimmed tree still works: import and use each library the way the functions do, from that tree alone.
 
-    python3.13 -I -S -B smoke.py TREE
+python3.13 -I -S -B smoke.py TREE
 """
 
 from __future__ import annotations

@@ -22,13 +22,31 @@ BY_PACKAGE = {
     ".": ("bin", "share", "include"),
     "boto3": ("examples",),
     "numpy": ("f2py", "_pyinstaller", "doc", "_core/_simd.*", "_core/_multiarray_tests.*", "_core/include"),
-    "onnxruntime": ("capi/libonnxruntime.so.*", "transformers", "tools", "quantization", "datasets", "backend", "*.txt", "*.md"),
+    "onnxruntime": (
+        "capi/libonnxruntime.so.*",
+        "transformers",
+        "tools",
+        "quantization",
+        "datasets",
+        "backend",
+        "*.txt",
+        "*.md",
+    ),
     "PIL": ("_imagingtk.*", "ImageTk.py", "ImageQt.py", "_tkinter_finder.py"),
     "pyarrow": (
         *("include", "includes", "src", "*.cmake", "conftest.py", "benchmark.py", "jvm.py", "cuda.py"),
         *("libarrow_flight*", "libarrow_python_flight*", "libarrow_s3*", "libarrow_python_parquet_encryption*"),
         *("libarrow_python.so", "libarrow_python.so.*.*.*"),
-        *("_flight.*", "_s3fs.*", "_azurefs.*", "_gcsfs.*", "_hdfs.*", "_orc.*", "_dataset_orc.*", "_pyarrow_cpp_tests.*"),
+        *(
+            "_flight.*",
+            "_s3fs.*",
+            "_azurefs.*",
+            "_gcsfs.*",
+            "_hdfs.*",
+            "_orc.*",
+            "_dataset_orc.*",
+            "_pyarrow_cpp_tests.*",
+        ),
         *("_dataset_parquet_encryption.*", "_parquet_encryption.*", "flight.py", "orc.py"),
     ),
     "tqdm": ("contrib", "completion.sh", "tqdm.1"),
@@ -62,7 +80,9 @@ def check_wheels(tree: Path) -> None:
     for wheel in sorted(tree.glob("*.dist-info/WHEEL")):
         tags = re.findall(r"^Tag: (\S+)$", wheel.read_text(), re.MULTILINE)
         if not any(runs_in_lambda(tag) for tag in tags):
-            sys.exit(f"{wheel.parent.name} is built for {', '.join(tags)}: Lambda needs manylinux_2_{NEWEST_GLIBC}_x86_64 or older")
+            sys.exit(
+                f"{wheel.parent.name} is built for {', '.join(tags)}: Lambda needs manylinux_2_{NEWEST_GLIBC}_x86_64 or older"
+            )
 
 
 def runs_in_lambda(tag: str) -> bool:

@@ -1,0 +1,67 @@
+# Everything a person does with this repository. `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+SAM_VENV ?= .venv-sam
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n 2 --dist loadfile
+export SAM ?= $(abspath $(SAM_VENV))/bin/sam
+export SAM_CLI_TELEMETRY ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types layers check build sam validate model bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## make the virtual environment (Python 3.11 or newer; PYTHON=... chooses one)
+
+demo: setup ## index a few hundred drawn images and search them, all in one process
+	$(BIN)/bucketlens demo
+
+test: setup lint types layers ## everything that must hold; sam and Lambda's emulator join in where they are installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+layers: setup ## import-linter: imports point down only
+	$(BIN)/lint-imports
+
+sam: $(SAM_VENV)/.ready ## install the SAM CLI into a virtual environment of its own
+
+build: sam ## build functions and layers into .aws-sam (needs python3.13)
+	$(SAM) build
+
+validate: sam ## check template.yaml
+	$(SAM) validate --lint
+
+model: setup ## train the embedded model anew (minutes to hours; installs torch)
+	$(BIN)/python -m pip install --quiet -e '.[train]'
+	$(BIN)/python -m layers.model.recipe.train
+
+bench: setup ## measure search against brute force
+	$(BIN)/python -m tests.bench
+
+clean: ## remove what builds and tests leave behind, but not the virtual environments
+	rm -rf .aws-sam build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+# A Python without ensurepip (Debian's python3) makes the environment without pip and installs into it from outside.
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another, make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	$(call pip,$(VENV)) install --quiet --disable-pip-version-check -e '.[local,test]'
+	@touch $@
+
+$(SAM_VENV)/.ready:
+	@$(PYTHON) -m venv $(SAM_VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(SAM_VENV)
+	$(call pip,$(SAM_VENV)) install --quiet --disable-pip-version-check 'aws-sam-cli>=1.170,<2' setuptools
+	@touch $@
+
+pip = $(shell test -x $(1)/bin/pip && echo $(1)/bin/python -m pip || echo $(PYTHON) -m pip --python $(1)/bin/python)
