@@ -79,10 +79,10 @@ def pictures() -> None:
     """Every format that is offered, encoded and decoded."""
     from PIL import Image
 
-    for format in ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP"):
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP"):
         stream = io.BytesIO()
-        Image.new("RGB", (32, 24), (200, 30, 30)).save(stream, format)
-        assert Image.open(io.BytesIO(stream.getvalue())).convert("RGB").size == (32, 24), format
+        Image.new("RGB", (32, 24), (200, 30, 30)).save(stream, kind)
+        assert Image.open(io.BytesIO(stream.getvalue())).convert("RGB").size == (32, 24), kind
 
 
 def network() -> None:
