@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import total_ordering
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,6 @@ Value = str | float | int | bool | datetime | list[str]
 """One metadata value. A field may hold different types in different images."""
 
 Metadata = Mapping[str, Value]
-NO_METADATA: Metadata = MappingProxyType({})
 
 
 @total_ordering
@@ -90,7 +88,7 @@ class Row:
     sequencer: Sequencer
     kind: Kind
     vector: Vector | None = None
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata = field(default_factory=dict)
     rejection: Rejection | None = None
 
 
@@ -113,7 +111,7 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """"Look at this key again": one S3 event record, decoded. ``message`` names the queue message that carried it."""
+    """ "Look at this key again": one S3 event record, decoded. ``message`` names the queue message that carried it."""
 
     bucket: str
     key: str

@@ -89,8 +89,8 @@ def decode(
     """The metadata of ``rows`` (0 <= row < num_rows, in the order given, repeats allowed; None: all).
 
     Inverse of ``encode``. Only ``fields`` are read (None: all); columns that are no metadata are ignored. Whole numbers
-    up to 2**53 come back as int, dates as their text. Touches only the cells asked for. Raises IndexError for a row that
-    does not exist.
+    up to 2**53 come back as int, dates as their text. Touches only the cells asked for. Raises IndexError for a row
+    that does not exist.
     """
     wanted = range(table.num_rows) if rows is None else rows
     found: list[dict[str, Value]] = [{} for _ in wanted]
@@ -109,7 +109,8 @@ def decode(
 def unify(tables: Sequence[pa.Table]) -> pa.Table:
     """All rows of the tables in order, with every column that any of them has; null where a table lacks one.
 
-    Existing columns are referenced, not copied; schema metadata is the first table's. Raises Corrupt when tables disagree about a column's type.
+    Existing columns are referenced, not copied; schema metadata is the first table's. Raises Corrupt when tables
+    disagree about a column's type.
     """
     if not tables:
         return pa.table({})

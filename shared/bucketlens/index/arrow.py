@@ -1,0 +1,95 @@
+"""Arrow IPC files: plain, uncompressed, mappable, with a format number in every schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa  # noqa: TID251
+
+from bucketlens.errors import Corrupt
+from bucketlens.index.block import Halves
+
+FORMAT = 1
+"""Format number of every Arrow file of the index. A reader refuses any other."""
+ROWS_PER_BATCH = 2_000
+"""Record batch size of row files: what a cold reader fetches to learn one winner's metadata."""
+
+_FORMAT_KEY = b"bucketlens.format"
+
+
+def write(table: pa.Table, *, facts: Mapping[str, str] | None = None, rows_per_batch: int = ROWS_PER_BATCH) -> bytes:
+    """The table as an Arrow IPC file. ``facts`` are kept in the schema's metadata under ``bucketlens.<name>``."""
+    stated = {
+        _FORMAT_KEY: str(FORMAT).encode(),
+        **{f"bucketlens.{k}".encode(): v.encode() for k, v in (facts or {}).items()},
+    }
+    table = table.replace_schema_metadata(stated)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=max(1, rows_per_batch))
+    return bytes(sink.getvalue())
+
+
+def read(body: bytes, name: str) -> pa.Table:
+    """The table inside these bytes, without copying them. Raises Corrupt."""
+    return _checked(pa.BufferReader(body), name)
+
+
+def map_file(path: Path) -> pa.Table:
+    """The table inside a local file, memory-mapped: nothing is read until it is used. Raises Corrupt."""
+    return _checked(pa.memory_map(str(path)), path.name)
+
+
+def facts(table: pa.Table) -> dict[str, str]:
+    """What ``write`` was told in ``facts``."""
+    found = table.schema.metadata or {}
+    return {k.decode().removeprefix("bucketlens."): v.decode() for k, v in found.items() if k != _FORMAT_KEY}
+
+
+def vector_column(vectors: Halves, valid: np.ndarray | None = None) -> pa.Array:
+    """(n, d) float16 as a fixed-size list column; rows where ``valid`` is False are null."""
+    count, dimension = vectors.shape
+    values = pa.array(np.ascontiguousarray(vectors).reshape(-1), type=pa.float16())
+    mask = None if valid is None else pa.array(~valid)
+    return (
+        pa.FixedSizeListArray.from_arrays(values, dimension, mask=mask)
+        if count
+        else pa.array([], type=pa.list_(pa.float16(), dimension))
+    )
+
+
+def vector_array(column: pa.ChunkedArray) -> Halves:
+    """Inverse of ``vector_column``; a column of one chunk is not copied."""
+    dimension = column.type.list_size
+    chunks = [_halves(chunk, dimension) for chunk in column.chunks]
+    if len(chunks) == 1:
+        return chunks[0]
+    return np.concatenate(chunks) if chunks else np.zeros((0, dimension), dtype=np.float16)
+
+
+def _halves(chunk: pa.FixedSizeListArray, dimension: int) -> Halves:
+    values: Halves = chunk.values.to_numpy(zero_copy_only=True)
+    return values[chunk.offset * dimension : (chunk.offset + len(chunk)) * dimension].reshape(len(chunk), dimension)
+
+
+def _checked(source: pa.NativeFile, name: str) -> pa.Table:
+    try:
+        table = pa.ipc.open_file(source).read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise Corrupt(
+            "An index file is not readable Arrow.",
+            code="bad_arrow_file",
+            value=name,
+            remedy="Restore it or rebuild the index.",
+        ) from error
+    stated = (table.schema.metadata or {}).get(_FORMAT_KEY, b"").decode()
+    if stated != str(FORMAT):
+        raise Corrupt(
+            f"An index file has format {stated or 'none'}, this version reads format {FORMAT}.",
+            code="unknown_format",
+            value=name,
+            remedy="Use the version of bucketlens that wrote it, or rebuild the index.",
+        )
+    return table

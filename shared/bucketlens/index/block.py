@@ -1,0 +1,121 @@
+"""Rows in columns: the form in which rows are stored, merged and searched.
+
+System columns are ``key``, ``sequencer``, ``kind``, ``code``, ``reason`` and ``at`` (the last three only say something about
+rejections and absorbed tombstones); metadata columns are ``index/columns.py``'s. Vectors travel beside the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # noqa: TID251
+
+from bucketlens.index import columns
+from bucketlens.records import Kind, Metadata, Rejection, Row, Sequencer
+
+Halves = npt.NDArray[np.float16]
+Mask = npt.NDArray[np.bool_]
+
+_SYSTEM = pa.schema(
+    [
+        ("key", pa.utf8()),
+        ("sequencer", pa.utf8()),
+        ("kind", pa.utf8()),
+        ("code", pa.utf8()),
+        ("reason", pa.utf8()),
+        ("at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """``table`` holds n rows, ``vectors`` is (n, dimension) float16; rows that are not images have zero vectors."""
+
+    table: pa.Table
+    vectors: Halves
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], dimension: int) -> Block:
+        """The rows in the order given. Vectors are rounded to float16 (relative error 2**-11)."""
+        at = [row.rejection.at if row.rejection else None for row in rows]
+        system = {
+            "key": [row.key for row in rows],
+            "sequencer": [str(row.sequencer) for row in rows],
+            "kind": [row.kind.value for row in rows],
+            "code": [row.rejection.code if row.rejection else None for row in rows],
+            "reason": [row.rejection.reason if row.rejection else None for row in rows],
+            "at": at,
+        }
+        table = pa.table(system, schema=_SYSTEM)
+        for name, column in columns.encode([row.metadata for row in rows]).items():
+            table = table.append_column(name, column)
+        vectors = np.zeros((len(rows), dimension), dtype=np.float16)
+        for position, row in enumerate(rows):
+            if row.vector is not None:
+                vectors[position] = row.vector
+        return cls(table, vectors)
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Block], dimension: int) -> Block:
+        """One block after the other; metadata columns are united."""
+        if not blocks:
+            return cls.of((), dimension)
+        table = columns.unify([block.table for block in blocks])
+        return cls(table, np.concatenate([block.vectors for block in blocks]))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Block:
+        """The rows at these positions, in that order."""
+        return Block(self.table.take(pa.array(rows)), self.vectors[rows])
+
+
+def identities(table: pa.Table) -> Iterator[tuple[str, Sequencer, Kind]]:
+    """Key, version and kind of each row, in order."""
+    for key, sequencer, kind in zip(
+        *(table.column(name).to_pylist() for name in ("key", "sequencer", "kind")), strict=True
+    ):
+        yield key, Sequencer.parse(sequencer), Kind(kind)
+
+
+def key_at(table: pa.Table, row: int) -> str:
+    """The key of one row."""
+    return str(table.column("key")[row].as_py())
+
+
+def sequencer_at(table: pa.Table, row: int) -> Sequencer:
+    """The version of one row."""
+    return Sequencer.parse(table.column("sequencer")[row].as_py())
+
+
+def kind_at(table: pa.Table, row: int) -> Kind:
+    """What one row says about its key."""
+    return Kind(table.column("kind")[row].as_py())
+
+
+def rejection_at(table: pa.Table, row: int) -> Rejection:
+    """Why one row was rejected. ``at`` of an absorbed tombstone is the moment it was absorbed."""
+    code, reason, at = (table.column(name)[row].as_py() for name in ("code", "reason", "at"))
+    return Rejection(code or "", reason or "", at)
+
+
+def stamped(table: pa.Table, now: datetime) -> pa.Table:
+    """The same rows with ``at`` set to ``now`` where it was empty."""
+    filled = table.column("at").fill_null(pa.scalar(now, pa.timestamp("us", tz="UTC")))
+    return table.set_column(table.schema.get_field_index("at"), _SYSTEM.field("at"), filled)
+
+
+def filterable(table: pa.Table) -> pa.Table:
+    """The rows with their key as a metadata field as well, without copying."""
+    return table.append_column(columns.column_name(columns.Type.TEXT, "key"), table.column("key"))
+
+
+def metadata_at(table: pa.Table, rows: Sequence[int], fields: Collection[str] | None = None) -> list[Metadata]:
+    """Metadata of the rows at these positions; ``fields`` None means all of it."""
+    return list(columns.decode(table, rows, fields))

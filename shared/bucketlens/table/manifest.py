@@ -1,0 +1,170 @@
+"""The manifest: which objects are the index of a collection. The only mutable object, and a value here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+from bucketlens import keys
+from bucketlens.errors import Corrupt
+from bucketlens.records import ModelIdentity
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An immutable object: its full key, size in bytes, and BLAKE2b-128 checksum."""
+
+    key: str
+    size: int
+    checksum: str
+
+    @classmethod
+    def of(cls, key: str, body: bytes) -> ObjectRef:
+        """The reference to an object with these bytes."""
+        return cls(key, len(body), keys.digest(body))
+
+    def check(self, body: bytes) -> bytes:
+        """The bytes themselves. Raises Corrupt when they are not the ones the manifest names."""
+        if len(body) != self.size or keys.digest(body) != self.checksum:
+            raise Corrupt(
+                f"An index object has {len(body)} bytes with checksum {keys.digest(body)}; "
+                f"the manifest says {self.size} and {self.checksum}.",
+                code="checksum_mismatch",
+                value=self.key,
+                remedy="Restore the object from a backup or rebuild the collection.",
+            )
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One shard: ``rows`` stored rows, ``deleted`` of them superseded (listed in ``deletes``), and its files by part."""
+
+    id: str
+    rows: int
+    parts: Mapping[str, ObjectRef]
+    deleted: int = 0
+    deletes: ObjectRef | None = None
+
+    @property
+    def live(self) -> int:
+        """Rows that still count."""
+        return self.rows - self.deleted
+
+    def objects(self) -> Iterator[ObjectRef]:
+        """Every object this entry names."""
+        yield from self.parts.values()
+        if self.deletes is not None:
+            yield self.deletes
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The state of a collection's index.
+
+    ``absorbed`` maps log segments whose rows are in shards or marks to the time (ISO 8601) they were absorbed, ``retired``
+    does the same for objects no longer named. Both are forgotten once the sweep has deleted what they name.
+    Invariants (``check``): ids are unique, counts are consistent, nothing is both named and retired, shards have a model.
+    """
+
+    collection: str
+    version: int = 0
+    model: ModelIdentity | None = None
+    shards: tuple[ShardEntry, ...] = ()
+    marks: ObjectRef | None = None
+    absorbed: Mapping[str, str] = field(default_factory=dict)
+    retired: Mapping[str, str] = field(default_factory=dict)
+
+    def objects(self) -> Iterator[ObjectRef]:
+        """Every object the manifest names."""
+        for shard in self.shards:
+            yield from shard.objects()
+        if self.marks is not None:
+            yield self.marks
+
+    def check(self) -> Manifest:
+        """The manifest itself. Raises Corrupt when an invariant does not hold: such a state is never written."""
+        named = [ref.key for ref in self.objects()]
+        problems = [
+            name
+            for name, broken in {
+                "a shard id appears twice": len({s.id for s in self.shards}) != len(self.shards),
+                "an object is named twice": len(set(named)) != len(named),
+                "an object is both named and retired": not self.retired.keys().isdisjoint(named),
+                "a shard has impossible counts": any(not 0 <= s.deleted < s.rows for s in self.shards),
+                "deleted rows and deletion vector disagree": any(
+                    bool(s.deleted) != bool(s.deletes) for s in self.shards
+                ),
+                "there are shards but no model": bool(self.shards) and self.model is None,
+            }.items()
+            if broken
+        ]
+        if problems:
+            raise Corrupt(
+                f"The manifest of collection {self.collection!r} is inconsistent: {'; '.join(problems)}.",
+                code="bad_manifest",
+                remedy="Restore an earlier manifest or rebuild the collection.",
+            )
+        return self
+
+
+def dumps(manifest: Manifest) -> bytes:
+    """The manifest as JSON. Inverse of ``loads``; raises Corrupt rather than write an inconsistent state."""
+    document = {"format": FORMAT, **asdict(manifest.check())}
+    return json.dumps(document, indent=1, sort_keys=True).encode()
+
+
+def loads(body: bytes, key: str) -> Manifest:
+    """The manifest in these bytes. Raises Corrupt for anything that is not one, or has an unknown format number."""
+    try:
+        document = json.loads(body)
+        stated = document.pop("format")
+        if stated != FORMAT:
+            raise Corrupt(
+                f"The manifest has format {stated}, this version reads format {FORMAT}.",
+                code="unknown_format",
+                value=key,
+                remedy="Use the version of bucketlens that wrote it, or rebuild the collection.",
+            )
+        return Manifest(
+            collection=document["collection"],
+            version=document["version"],
+            model=ModelIdentity(**document["model"]) if document["model"] else None,
+            shards=tuple(_shard(entry) for entry in document["shards"]),
+            marks=_ref(document["marks"]),
+            absorbed=document["absorbed"],
+            retired=document["retired"],
+        ).check()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(
+            f"The manifest cannot be read: {error!r}.",
+            code="bad_manifest",
+            value=key,
+            remedy="Restore an earlier version of it.",
+        ) from error
+
+
+def stamp(now: datetime) -> str:
+    """A moment as the manifest writes it."""
+    return now.isoformat()
+
+
+def _shard(document: Mapping[str, object]) -> ShardEntry:
+    parts, deletes = document["parts"], document["deletes"]
+    if not isinstance(parts, dict):
+        raise TypeError("parts is not an object")
+    return ShardEntry(
+        id=str(document["id"]),
+        rows=int(str(document["rows"])),
+        parts={name: ObjectRef(**ref) for name, ref in parts.items()},
+        deleted=int(str(document["deleted"])),
+        deletes=_ref(deletes),
+    )
+
+
+def _ref(document: object) -> ObjectRef | None:
+    return ObjectRef(**document) if isinstance(document, dict) else None

@@ -1,0 +1,56 @@
+"""What a compaction writes: pure, from rows in memory to rows in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from bucketlens.index.block import Block, Mask, rejection_at, stamped
+from bucketlens.index.shard import Shard
+from bucketlens.records import Kind
+from bucketlens.table.settle import Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """``images`` in order of key, for new shards; ``marks`` to keep: rejections and tombstones not yet forgotten."""
+
+    images: Block
+    marks: Block
+
+
+def merge(
+    log: Block,
+    settled: Settled,
+    merging: Sequence[tuple[Shard, Mask]],
+    *,
+    now: datetime,
+    tombstone_ttl: timedelta,
+) -> Merged:
+    """Counting rows of the log and of the shards being merged (with their dead rows). Tombstones get the time ``now`` once."""
+    dimension = log.vectors.shape[1]
+    blocks = [log.take(settled.rows(Kind.IMAGE))]
+    blocks += [Block(shard.rows, shard.vectors).take(np.flatnonzero(~dead)) for shard, dead in merging]
+    images = Block.joined([block for block in blocks if len(block)], dimension)
+    order = np.argsort(np.array(images.table.column("key").to_pylist(), dtype=object), kind="stable")
+
+    rejected = settled.rows(Kind.REJECTED)
+    tombstones = log.take(settled.rows(Kind.TOMBSTONE))
+    tombstones = Block(stamped(tombstones.table, now), tombstones.vectors)
+    young = [
+        row for row in range(len(tombstones)) if now - (rejection_at(tombstones.table, row).at or now) < tombstone_ttl
+    ]
+    marks = [log.take(rejected), tombstones.take(np.array(young, dtype=np.int64))]
+    return Merged(
+        images.take(order.astype(np.int64)), Block.joined([block for block in marks if len(block)], dimension)
+    )
+
+
+def split(block: Block, most: int) -> Iterator[Block]:
+    """The block in parts of nearly equal size, at most ``most`` rows each; nothing for an empty block."""
+    if len(block):
+        for rows in np.array_split(np.arange(len(block)), -(-len(block) // most)):
+            yield block.take(rows)
