@@ -50,15 +50,15 @@ class Bundle:
     optimized: bool
 
     @classmethod
-    def open(cls, folder: Path, variant: str | None = None) -> Bundle:
+    def open(cls, folder: Path, variant: str = "") -> Bundle:
         """Read and check a bundle; costs one reading of its files, and starts no runtime.
 
-        ``variant`` is the suffix of the ONNX files without its underscore ("" for none). None takes what config.json
-        names, else "" if there, else the only one there. Raises Misconfigured naming the file or field at fault.
+        ``variant`` is the suffix of the ONNX files without its underscore. Without one, the variant that config.json
+        names is taken, else the files without suffix, else the only variant there. Raises Misconfigured naming the file or field at fault.
         """
         config, recipe = _object(folder, CONFIG), Recipe.read(_object(folder, PREPROCESSOR))
         ours = _inner(config, "bucketlens")
-        suffix = _suffix(folder, variant if variant is not None else ours.get("variant"))
+        suffix = _suffix(folder, variant or ours.get("variant"))
         vision, text = (_file(folder, f"onnx/{tower}_model{suffix}.onnx") for tower in ("vision", "text"))
         seeing, reading = read_ports(vision), read_ports(text)
         _check_pixels(seeing, recipe, vision)
@@ -98,13 +98,13 @@ def _suffix(folder: Path, wanted: object) -> str:
         for tower in ("vision", "text")
     ]
     there = sorted(towers[0] & towers[1])
-    if wanted is None and (len(there) != 1 or "" in there):
-        wanted = ""
-        if there and "" not in there:
-            raise _bad(folder, "bucketlens.variant", f"Choose one of {', '.join(name[1:] for name in there)}.")
-    if wanted is None:
-        return there[0]
-    return f"_{wanted}" if wanted else ""
+    if wanted:
+        return f"_{wanted}"
+    if "" in there or not there:
+        return ""
+    if len(there) > 1:
+        raise _bad(folder, "bucketlens.variant", f"Choose one of {', '.join(name[1:] for name in there)}.")
+    return there[0]
 
 
 def _file(folder: Path, name: str) -> Path:

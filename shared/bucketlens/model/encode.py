@@ -51,8 +51,13 @@ class Encoder:
 
     @property
     def recipe(self) -> Recipe:
-        """How pictures are prepared; ``recipe.at_least`` suits ``decode``."""
+        """How pictures are prepared."""
         return self._bundle.recipe
+
+    @property
+    def image_size(self) -> int:
+        """Short side, in pixels, that a picture should bring: what ``decode`` wants for ``at_least``."""
+        return self._bundle.recipe.at_least
 
     def image(self, picture: Picture) -> Vector:
         """The vector of a picture.

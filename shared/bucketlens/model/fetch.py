@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bucketlens import keys
 from bucketlens.errors import Misconfigured, NotFound, Retryable
-from bucketlens.store.protocol import ByteRange, Entry, Store
 
-_PIECE = 8 << 20  # bytes per ranged read: large enough for the wire, small enough for eight at once in memory
-_THREADS = 8
+if TYPE_CHECKING:
+    from bucketlens.store.protocol import Entry, Store
+
+_THREADS = 4  # whole objects, so this many lie in memory at once: a bundle has two large ones
 _FILES = re.compile(
     r"(?:preprocessor_|tokenizer_)?config\.json|tokenizer\.json|onnx/(?:vision|text)_model(?P<rest>[^/]*\.onnx[^/]*)"
 )
 
 
-def fetch_bundle(store: Store, prefix: str, into: Path, variant: str | None = None) -> Path:
+def fetch_bundle(store: Store, prefix: str, into: Path, variant: str = "") -> Path:
     """The local folder of the bundle under ``prefix``, one LIST when it is there already.
 
     The folder lies in ``into`` and is named after the listing, so a bundle replaced in the store is fetched anew. It
     appears complete or not at all, and processes that fetch at once share it. ``variant`` limits the towers fetched
-    ("" for those without suffix). Raises Misconfigured when nothing lies under the prefix, Retryable when an object
+    to those with this suffix. Raises Misconfigured when nothing lies under the prefix, Retryable when an object
     changed underway.
     """
     root = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
@@ -59,37 +60,28 @@ def fetch_bundle(store: Store, prefix: str, into: Path, variant: str | None = No
     return target
 
 
-def _belongs(name: str, variant: str | None) -> bool:
+def _belongs(name: str, variant: str) -> bool:
     match = _FILES.fullmatch(name)
     if match is None or match["rest"] is None:
         return match is not None
-    return variant is None or match["rest"].partition(".onnx")[0] == (f"_{variant}" if variant else "")
+    return not variant or match["rest"].partition(".onnx")[0] == f"_{variant}"
 
 
 def _bring(store: Store, wanted: list[tuple[str, Entry]], folder: Path) -> None:
     (folder / "onnx").mkdir()
-    pieces = []
-    for name, entry in wanted:
-        with (folder / name).open("wb") as file:
-            file.truncate(entry.size)
-        pieces += [(folder / name, entry, start) for start in range(0, entry.size, _PIECE)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda piece: _piece(store, *piece), pieces):
-            pass
+        for done in [pool.submit(_file, store, entry, folder / name) for name, entry in wanted]:
+            done.result()
 
 
-def _piece(store: Store, path: Path, entry: Entry, start: int) -> None:
+def _file(store: Store, entry: Entry, path: Path) -> None:
     try:
-        blob = store.get(entry.key, ByteRange(start, min(start + _PIECE, entry.size)))
+        blob = store.get(entry.key)
     except NotFound as error:
         raise _changed(entry) from error
     if blob.etag != entry.etag:
         raise _changed(entry)
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.pwrite(descriptor, blob.body, start)
-    finally:
-        os.close(descriptor)
+    path.write_bytes(blob.body)
 
 
 def _changed(entry: Entry) -> Retryable:
