@@ -20,32 +20,17 @@ PLATFORM = re.compile(r"any|manylinux_2_(?P<glibc>\d+)_x86_64|manylinux2014_x86_
 AWS_SERVICES = ("s3", "sts")
 """The service models of boto3 that stay: everything else a handler needs comes to it as an event."""
 
-UNUSED = """
-    bin share include
-    **/tests **/__pycache__ **/*.pyi **/*.pyx **/*.pxd **/*.pxi **/*.h **/*.hpp **/*.a
-    boto3/examples
-    numpy/f2py numpy/_pyinstaller numpy/doc numpy/_core/_simd.* numpy/_core/_multiarray_tests.* numpy/_core/include
-    onnxruntime/capi/libonnxruntime.so.* onnxruntime/transformers onnxruntime/tools onnxruntime/quantization
-    onnxruntime/datasets onnxruntime/backend onnxruntime/*.txt onnxruntime/*.md
-    PIL/_imagingtk.* PIL/ImageTk.py PIL/ImageQt.py PIL/_tkinter_finder.py
-    pyarrow/include pyarrow/includes pyarrow/src pyarrow/*.cmake pyarrow/conftest.py pyarrow/benchmark.py
-    pyarrow/jvm.py pyarrow/cuda.py pyarrow/flight.py pyarrow/orc.py
-    pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* pyarrow/libarrow_s3*
-    pyarrow/libarrow_python_parquet_encryption* pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.*.*
-    pyarrow/_flight.* pyarrow/_s3fs.* pyarrow/_azurefs.* pyarrow/_gcsfs.* pyarrow/_hdfs.* pyarrow/_orc.*
-    pyarrow/_dataset_orc.* pyarrow/_dataset_parquet_encryption.* pyarrow/_parquet_encryption.*
-    pyarrow/_pyarrow_cpp_tests.*
-    tqdm/contrib tqdm/completion.sh tqdm/tqdm.1
-    usearch/server.py usearch/client.py
-""".split()
+UNUSED = Path(__file__).with_name("unused.txt")
+"""What goes, one glob a line."""
 
 
 def main(tree: Path) -> None:
     """Trim ``tree`` in place. Exits with a sentence when a wheel is not made for Lambda."""
     check_wheels(tree)
-    for pattern in UNUSED:
-        for path in sorted(tree.glob(pattern)):
-            remove(path)
+    for pattern in UNUSED.read_text().splitlines():
+        if pattern and not pattern.startswith("#"):
+            for path in sorted(tree.glob(pattern)):
+                remove(path)
     for path in [*tree.glob("boto3/data/*/"), *tree.glob("botocore/data/*/")]:
         if path.is_dir() and path.name not in AWS_SERVICES:
             remove(path)
