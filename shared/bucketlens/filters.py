@@ -102,12 +102,10 @@ _RELATIONS: Mapping[Op, Callable[[Any, Any], bool]] = MappingProxyType(
 
 def parse(document: object) -> Filter:
     """The filter that decoded JSON describes. Raises InvalidRequest (``bad_filter``), naming culprit and remedy."""
-    if not isinstance(document, dict):
-        raise _bad("A filter must be a JSON object.", document, 'Write {"field": value} or {"field": {"$gt": 3}}.')
-    found = _group(document, 1)
-    if _conditions(found) > MAX_CONDITIONS:
-        raise _bad("The filter has too many conditions.", _conditions(found), f"Use at most {MAX_CONDITIONS}, or $in.")
-    return found
+    try:
+        return _parse(document)
+    except RecursionError:  # while showing a deeply nested culprit
+        raise _bad("The filter is nested too deeply.", None, f"Use at most {MAX_DEPTH} levels.") from None
 
 
 def fields(condition: Filter) -> frozenset[str]:
@@ -150,6 +148,15 @@ def _stands(stored: Value, op: Op, wanted: Operand) -> bool:
         return relation(stored, wanted)
     moment = as_instant(str(stored))
     return moment is not None and relation(moment, instant)
+
+
+def _parse(document: object) -> Filter:
+    if not isinstance(document, dict):
+        raise _bad("A filter must be a JSON object.", document, 'Write {"field": value} or {"field": {"$gt": 3}}.')
+    found = _group(document, 1)
+    if _conditions(found) > MAX_CONDITIONS:
+        raise _bad("The filter has too many conditions.", _conditions(found), f"Use at most {MAX_CONDITIONS}, or $in.")
+    return found
 
 
 def _group(document: Mapping[object, object], depth: int) -> Filter:
