@@ -54,7 +54,8 @@ class Bundle:
         """Read and check a bundle; costs one reading of its files, and starts no runtime.
 
         ``variant`` is the suffix of the ONNX files without its underscore. Without one, the variant that config.json
-        names is taken, else the files without suffix, else the only variant there. Raises Misconfigured naming the file or field at fault.
+        names is taken, else the files without suffix, else the only variant there. Raises Misconfigured, naming the file
+        or the field at fault.
         """
         config, recipe = _object(folder, CONFIG), Recipe.read(_object(folder, PREPROCESSOR))
         ours = _inner(config, "bucketlens")
