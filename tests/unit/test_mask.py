@@ -72,3 +72,10 @@ def test_a_mask_may_be_changed_by_its_owner() -> None:
     mask = evaluate(parse({"a": 1}), as_table([{"a": 1}]))
     mask[0] = False
     assert not mask.any()
+
+
+def test_columns_of_the_same_name_do_not_hide_each_other() -> None:
+    table = as_table([{"key": "x"}, {}]).append_column("m.s:key", pa.array(["a", "b"]))
+    assert evaluate(parse({"key": "b"}), table).tolist() == [False, True]
+    assert evaluate(parse({"key": {"$in": ["x"]}}), table).tolist() == [True, False]
+    assert evaluate(parse({"key": {"$exists": True}}), table).all()

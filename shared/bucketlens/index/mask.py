@@ -29,8 +29,8 @@ _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = 
 def evaluate(condition: Filter, table: pa.Table) -> Mask:
     """Which rows pass, shape (table.num_rows,), writable.
 
-    A missing column is a field that no row has; columns that are no metadata are ignored. Cost: one pass over each
-    column a condition names, one byte per row and condition.
+    A missing column is a field that no row has; of columns with the same name any may match; columns that are no
+    metadata are ignored. Cost: one pass over each column a condition names, one byte per row and condition.
     """
     match condition:
         case And(parts):
@@ -97,17 +97,16 @@ def _is_in(kind: Type, among: list[Any]) -> Callable[[pa.ChunkedArray], pa.Chunk
 
 def _where(table: pa.Table, kind: Type, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
     """Rows whose cell of that type passes; null does not."""
-    position = table.schema.get_field_index(column_name(kind, field))
-    if position < 0:
-        return np.zeros(table.num_rows, np.bool_)
-    return _numpy(test(table.column(position)))
+    found = np.zeros(table.num_rows, np.bool_)
+    for position in table.schema.get_all_field_indices(column_name(kind, field)):
+        found |= _numpy(test(table.column(position)))
+    return found
 
 
 def _where_any(table: pa.Table, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
     """Rows whose list has an element that passes."""
     found = np.zeros(table.num_rows, np.bool_)
-    position = table.schema.get_field_index(column_name(Type.LIST, field))
-    if position >= 0:
+    for position in table.schema.get_all_field_indices(column_name(Type.LIST, field)):
         lists = table.column(position)
         passed = _numpy(test(pc.list_flatten(lists)))
         found[pc.list_parent_indices(lists).to_numpy()[passed]] = True
