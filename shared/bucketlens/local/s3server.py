@@ -28,6 +28,7 @@ _REGION = "us-east-1"
 _ACCOUNTS = itertools.count(100_000_000_000)
 _SPAN = re.compile(r"bytes=(\d+)-(\d+)")
 _CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE")
+_FORM = "application/x-www-form-urlencoded"
 _PLAIN_QUERY = re.compile(r"(?:^|&)(?!x-id=|X-Amz-)[^&]")
 
 Headers = list[tuple[str, str]]
@@ -124,6 +125,8 @@ class _App:
 
     def _any(self, environ: dict[str, Any], body: bytes) -> tuple[str, Headers, bytes]:
         asked = {**environ, "wsgi.input": io.BytesIO(body)}
+        if environ["REQUEST_METHOD"] == "PUT" and environ.get("CONTENT_TYPE", "").startswith(_FORM):
+            asked["CONTENT_TYPE"] = "binary/octet-stream"  # moto would read the body as a form, and lose it
         chunks, status, found = run_wsgi_app(self._moto, asked, buffered=True)
         headers, answer = list(found), b"".join(chunks)
         if self._watch and environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
