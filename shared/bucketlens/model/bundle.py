@@ -54,13 +54,14 @@ class Bundle:
         """Read and check a bundle; costs one reading of its files, and starts no runtime.
 
         ``variant`` is the suffix of the ONNX files without its underscore. Without one, the variant that config.json
-        names is taken, else the files without suffix, else the only variant there. Raises Misconfigured, naming the file
-        or the field at fault.
+        names is taken, else the files without suffix, else the only variant there. Raises Misconfigured, naming the
+        file or the field at fault.
         """
         config, recipe = _object(folder, CONFIG), Recipe.read(_object(folder, PREPROCESSOR))
         ours = _inner(config, "bucketlens")
         suffix = _suffix(folder, variant or ours.get("variant"))
         vision, text = (_file(folder, f"onnx/{tower}_model{suffix}.onnx") for tower in ("vision", "text"))
+        tokenizer = _file(folder, TOKENIZER)
         seeing, reading = read_ports(vision), read_ports(text)
         _check_pixels(seeing, recipe, vision)
         name = ours.get("id") or config.get("_name_or_path") or folder.resolve().name
@@ -70,7 +71,7 @@ class Bundle:
             dimension=_dimension(config, seeing, reading, folder),
         )
         rule = _text_rule(folder, config, reading)
-        return cls(folder, identity, vision, text, folder / TOKENIZER, recipe, rule, bool(ours.get("optimized")))
+        return cls(folder, identity, vision, text, tokenizer, recipe, rule, bool(ours.get("optimized")))
 
 
 def embedded_places() -> tuple[Path, ...]:
@@ -178,7 +179,6 @@ def _text_rule(folder: Path, config: Mapping[str, object], reading: Ports) -> Te
             folder, "text_config.max_position_embeddings", "Set it to the number of tokens the text tower reads."
         )
     padded = ids[-1:] == (limit,) or str(config.get("model_type", "")).startswith("siglip")
-    _file(folder, TOKENIZER)
     pad = text.get("pad_token_id")
     return TextRule(limit, padded, pad if isinstance(pad, int) and pad >= 0 else None)
 

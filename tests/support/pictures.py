@@ -1,0 +1,26 @@
+"""Pictures made in memory, and the files they make."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw  # noqa: TID251
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+
+def drawing(size: tuple[int, int] = (60, 40), seed: int = 0) -> Image.Image:
+    """A smooth RGB picture with one corner marked: no turn or flip of it equals another."""
+    width, height = size
+    colours = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    picture = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
+    ImageDraw.Draw(picture).rectangle((0, 0, width // 4, height // 4), fill=(255, 0, 0))
+    return picture
+
+
+def encoded(picture: Image.Image, format: str = "PNG", **options: object) -> bytes:  # noqa: A002
+    """The bytes Pillow writes for a picture; GIF may change colours, JPEG, WebP and AVIF are lossy."""
+    stream = io.BytesIO()
+    picture.save(stream, format, **options)
+    return stream.getvalue()
