@@ -154,11 +154,11 @@ class Emulator:
 
 
 def find_binary() -> Path:
-    """The emulator of an installed SAM CLI, or one taken out of its wheel into ``build/rie``. Raises NoEmulatorError."""
+    """The emulator of an installed SAM CLI, or one out of its wheel, in ``build/rie``. Raises NoEmulatorError."""
     if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
         raise NoEmulatorError("the runtime interface emulator runs on Linux, x86_64")
     cached = ROOT / "build" / "rie" / Path(BINARY).name
-    commands = (os.environ.get("SAM"), ROOT / ".venv-sam/bin/sam", shutil.which("sam"))
+    commands = (os.environ.get("SAM"), str(ROOT / ".venv-sam/bin/sam"), shutil.which("sam"))
     for command in filter(None, commands):
         for found in Path(command).resolve().parents[1].glob(f"lib/python*/site-packages/{BINARY}"):
             return _executable(found, cached)

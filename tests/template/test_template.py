@@ -1,0 +1,257 @@
+"""What the deployment promises: private, encrypted, authenticated, least privilege, and no event lost quietly."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+from tests.template.template import listed, load, resources, statements, strings
+
+from bucketlens.settings import Settings
+
+TEMPLATE = load()
+FUNCTIONS = resources(TEMPLATE, "AWS::Serverless::Function")
+ROLES = resources(TEMPLATE, "AWS::IAM::Role")
+QUEUES = resources(TEMPLATE, "AWS::SQS::Queue")
+(BUCKET,) = resources(TEMPLATE, "AWS::S3::Bucket").values()
+(API,) = resources(TEMPLATE, "AWS::Serverless::HttpApi").values()
+
+ALLOWED = {
+    "ingest": {
+        "s3:GetObject": {"images", "index", "models"},
+        "s3:GetObjectTagging": {"images"},
+        "s3:PutObject": {"index log"},
+        "s3:ListBucket": {"bucket"},
+        "sqs:ReceiveMessage": {"queue"},
+        "sqs:DeleteMessage": {"queue"},
+        "sqs:GetQueueAttributes": {"queue"},
+        "logs:CreateLogStream": {"log"},
+        "logs:PutLogEvents": {"log"},
+    },
+    "query": {
+        "s3:GetObject": {"images", "index", "models"},
+        "s3:ListBucket": {"bucket"},
+        "logs:CreateLogStream": {"log"},
+        "logs:PutLogEvents": {"log"},
+    },
+    "compact": {
+        "s3:GetObject": {"index"},
+        "s3:PutObject": {"index"},
+        "s3:DeleteObject": {"index"},
+        "s3:ListBucket": {"bucket"},
+        "logs:CreateLogStream": {"log"},
+        "logs:PutLogEvents": {"log"},
+    },
+}
+"""Action -> what it reaches, for each function: the whole of what a function may do."""
+
+
+def test_nobody_outside_the_account_can_read_the_bucket() -> None:
+    assert set(BUCKET["PublicAccessBlockConfiguration"].values()) == {True}
+    assert BUCKET["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+
+def test_the_bucket_is_encrypted_and_outlives_the_stack() -> None:
+    rules = BUCKET["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+
+    assert rules[0]["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert TEMPLATE["Resources"]["Bucket"]["DeletionPolicy"] == "Retain"
+    assert TEMPLATE["Resources"]["Bucket"]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_uploads_that_were_never_finished_are_swept_away() -> None:
+    rules = BUCKET["LifecycleConfiguration"]["Rules"]
+
+    assert any("AbortIncompleteMultipartUpload" in rule and rule["Status"] == "Enabled" for rule in rules)
+
+
+def test_no_lifecycle_rule_expires_a_current_object() -> None:
+    rules = BUCKET["LifecycleConfiguration"]["Rules"]
+
+    assert not any(key.startswith("Expiration") for rule in rules for key in rule)
+
+
+@pytest.mark.parametrize("policy", ["BucketPolicy", "QueuePolicy", "DeadLetterQueuePolicy"])
+def test_a_connection_without_tls_is_refused(policy: str) -> None:
+    lines = TEMPLATE["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert any(
+        line["Effect"] == "Deny" and line["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for line in lines
+    )
+
+
+def test_both_queues_are_encrypted_and_keep_messages_as_long_as_sqs_can() -> None:
+    assert len(QUEUES) == 2
+    for queue in QUEUES.values():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert queue["MessageRetentionPeriod"] == 14 * 86400
+
+
+def test_only_this_bucket_of_this_account_may_write_to_the_queue() -> None:
+    lines = TEMPLATE["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (line,) = [line for line in lines if line["Effect"] == "Allow"]
+
+    assert line["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert line["Action"] == "sqs:SendMessage"
+    assert line["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    named = line["Condition"]["ArnEquals"]["aws:SourceArn"]["Fn::If"][1:]
+    bucket = BUCKET["BucketName"]["Fn::If"][1:]
+    assert list(strings(named)) == [f"arn:${{AWS::Partition}}:s3:::{name}" for name in written(bucket)]
+
+
+def test_the_bucket_notifies_the_queue_of_every_change_under_the_images_prefix_and_of_nothing_else() -> None:
+    lines = BUCKET["NotificationConfiguration"]["QueueConfigurations"]
+
+    assert {line["Event"] for line in lines} == {"s3:ObjectCreated:*", "s3:ObjectRemoved:*"}
+    for line in lines:
+        (rule,) = line["Filter"]["S3Key"]["Rules"]
+        assert rule == {"Name": "prefix", "Value": {"Ref": "ImagesPrefix"}}
+    assert TEMPLATE["Resources"]["Bucket"]["DependsOn"] == "QueuePolicy"
+
+
+def test_a_batch_is_not_delivered_again_while_it_may_still_run() -> None:
+    source = FUNCTIONS["IngestFunction"]["Events"]["Queue"]["Properties"]
+    needed = 6 * FUNCTIONS["IngestFunction"]["Timeout"] + source["MaximumBatchingWindowInSeconds"]
+
+    assert QUEUES["Queue"]["VisibilityTimeout"] >= needed
+
+
+def test_only_the_messages_that_failed_come_again_and_in_the_end_lie_in_the_dead_letter_queue() -> None:
+    source = FUNCTIONS["IngestFunction"]["Events"]["Queue"]["Properties"]
+
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert QUEUES["Queue"]["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+    assert QUEUES["Queue"]["RedrivePolicy"]["maxReceiveCount"] >= 3
+
+
+def test_an_alarm_watches_the_dead_letter_queue() -> None:
+    alarms = resources(TEMPLATE, "AWS::CloudWatch::Alarm")
+
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in alarms.values() if alarm["Threshold"] == 0]
+    assert {"Fn::GetAtt": ["DeadLetterQueue", "QueueName"]} in watched
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_a_function_may_do_what_it_needs_and_nothing_else(name: str) -> None:
+    granted: dict[str, set[str]] = {}
+    for line in statements(ROLES[f"{name.title()}Role"]):
+        assert line["Effect"] == "Allow"
+        for action in listed(line["Action"]):
+            granted.setdefault(action, set()).update(reach(resource) for resource in listed(line["Resource"]))
+
+    assert granted == ALLOWED[name]
+    assert FUNCTIONS[f"{name.title()}Function"]["Role"] == {"Fn::GetAtt": [f"{name.title()}Role", "Arn"]}
+
+
+def test_no_policy_allows_an_action_or_a_resource_by_wildcard() -> None:
+    for role in ROLES.values():
+        assert "ManagedPolicyArns" not in role
+        for line in statements(role):
+            assert not [action for action in listed(line["Action"]) if "*" in action]
+            assert "*" not in listed(line["Resource"])
+
+
+def test_a_listing_is_allowed_only_below_the_prefixes_a_function_reads() -> None:
+    for role in ROLES.values():
+        for line in statements(role):
+            if "s3:ListBucket" in listed(line["Action"]):
+                prefixes = list(strings(line["Condition"]["StringLike"]["s3:prefix"]))
+                assert set(prefixes) <= {"${ImagesPrefix}*", "index/*", "models/*"}
+
+
+def test_every_route_needs_a_signed_request_except_health() -> None:
+    assert API["Auth"] == {"EnableIamAuthorizer": True, "DefaultAuthorizer": "AWS_IAM"}
+    assert [path for path, event in routes().items() if "Auth" in event] == ["GET /health"]
+
+
+def test_every_route_of_the_interface_is_there() -> None:
+    assert set(routes()) == {
+        "POST /collections/{collection}/search",
+        "GET /collections/{collection}/search",
+        "POST /collections/{collection}/search/image",
+        "GET /collections",
+        "GET /collections/{collection}",
+        "GET /collections/{collection}/images/{key+}",
+        "GET /health",
+    }
+
+
+def test_pages_of_other_origins_cannot_call_the_api_until_someone_says_so() -> None:
+    cors = API["DefinitionBody"]["x-amazon-apigateway-cors"]["Fn::If"]
+
+    assert cors[0] == "OpensCors"
+    assert cors[2] == {"Ref": "AWS::NoValue"}
+    assert TEMPLATE["Parameters"]["CorsOrigins"]["Default"] == ""
+    assert "CorsConfiguration" not in API
+
+
+def test_pictures_are_declared_binary() -> None:
+    kinds = API["DefinitionBody"]["x-amazon-apigateway-binary-media-types"]
+
+    assert {"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "multipart/form-data"} <= set(kinds)
+
+
+def test_the_api_is_throttled_and_keeps_an_access_log() -> None:
+    assert API["DefaultRouteSettings"].keys() == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    assert API["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLog", "Arn"]}
+
+
+def test_every_log_has_an_end() -> None:
+    groups = resources(TEMPLATE, "AWS::Logs::LogGroup")
+
+    assert len(groups) == len(FUNCTIONS) + 1
+    assert all("RetentionInDays" in group for group in groups.values())
+
+
+def test_every_variable_that_is_set_is_one_the_settings_read() -> None:
+    known = {field.name.upper() for field in dataclasses.fields(Settings)} | {"AWS_ENDPOINT_URL"}
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    own = [function.get("Environment", {}).get("Variables", {}) for function in FUNCTIONS.values()]
+
+    assert set(shared).union(*own) <= known
+    assert "BUCKET" in shared
+
+
+def test_the_disk_of_query_always_has_room_for_its_cache() -> None:
+    sizes = TEMPLATE["Mappings"]["QueryDiskToCache"]
+
+    assert set(sizes) == set(TEMPLATE["Parameters"]["QueryDisk"]["AllowedValues"])
+    for megabytes, entry in sizes.items():
+        assert int(entry["Bytes"]) <= 0.8 * int(megabytes) * 1024 * 1024
+
+
+def test_functions_run_where_the_layers_were_built_for() -> None:
+    shared = TEMPLATE["Globals"]["Function"]
+    layers = resources(TEMPLATE, "AWS::Serverless::LayerVersion")
+
+    assert (shared["Runtime"], shared["Architectures"]) == ("python3.13", ["x86_64"])
+    assert {layer["Ref"] for layer in shared["Layers"]} == set(layers)
+    assert len(layers) <= 5
+    for layer in layers.values():
+        assert (layer["CompatibleRuntimes"], layer["CompatibleArchitectures"]) == (["python3.13"], ["x86_64"])
+
+
+def routes() -> dict[str, dict[str, Any]]:
+    found = (event["Properties"] for event in FUNCTIONS["QueryFunction"]["Events"].values())
+    return {f"{event['Method']} {event['Path']}": event for event in found}
+
+
+def reach(resource: Any) -> str:
+    """What a resource of a policy is, in a word."""
+    if "Fn::GetAtt" in resource:
+        name = resource["Fn::GetAtt"][0]
+        return "log" if name.endswith("Log") else str(name).lower()
+    words = {
+        "${Bucket.Arn}/${ImagesPrefix}*": "images",
+        "${Bucket.Arn}/index/*": "index",
+        "${Bucket.Arn}/index/*/log/*": "index log",
+        "${Bucket.Arn}/models/*": "models",
+    }
+    return words[resource["Fn::Sub"]]
+
+
+def written(names: list[Any]) -> list[str]:
+    """``!Ref BucketName`` and ``!Sub ...`` as they read inside another ``!Sub``."""
+    return [f"${{{name['Ref']}}}" if "Ref" in name else re.sub(r"\s", "", name["Fn::Sub"]) for name in names]
