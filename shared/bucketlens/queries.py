@@ -45,7 +45,7 @@ Subject = ByText | ByImage | ByKey | ByVector
 class Query:
     """One search. ``k`` is 1 to 1,000; ``min_score`` a cosine in [-1, 1]; ``fields`` None returns all metadata.
 
-    ``strong`` answers from a snapshot taken after the request arrived; otherwise from one at most ``max_staleness_s`` old.
+    ``strong`` answers from a snapshot taken after the request arrived; otherwise it may be ``max_staleness_s`` old.
     ``exact`` forbids approximate search.
     """
 

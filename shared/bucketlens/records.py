@@ -82,7 +82,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One version of one key. ``vector`` is set for images, ``rejection`` for rejected objects, neither for tombstones."""
+    """One version of one key. ``vector`` is set for images, ``rejection`` for rejections, neither for tombstones."""
 
     key: str
     sequencer: Sequencer

@@ -1,4 +1,4 @@
-"""Configuration, read once from a mapping someone hands in, into frozen values. A bad one lists every problem at once."""
+"""Configuration, read once from a mapping someone hands in, into a frozen value. A bad one lists every problem."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the functions can be told. Each field is set by the environment variable of the same name in capitals."""
+    """Everything the functions can be told. Each field is set by the environment variable of its name in capitals."""
 
     bucket: str
     """Bucket that holds the images and the index."""

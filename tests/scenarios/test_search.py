@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.table import COLLECTION, START, Table, append, image, tombstone, vector
 
 from bucketlens.filters import Filter, matches, parse
 from bucketlens.pipelines.compact import compact
@@ -18,7 +19,6 @@ from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.scan import Found, search_part
 from bucketlens.search.view import View
 from bucketlens.store.memory import MemoryStore
-from tests.support.table import COLLECTION, START, Table, append, image, tombstone, vector
 
 FILTERS: list[dict[str, object]] = [
     {},
@@ -109,9 +109,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[View, dict[str, Row
     rows = {f"images/{n}.jpg": image(f"images/{n}.jpg", n + 1, metadata(n), seed=n) for n in range(24_000)}  # type: ignore[arg-type]
     append(table.store, list(rows.values()))
     compact(COLLECTION, table.compactor(), now=START, nonce="a")
-    for n in range(0, 3_000):
+    for n in range(3_000):
         rows[f"images/{n}.jpg"] = image(f"images/{n}.jpg", n + 50_000, metadata(n), seed=n + 100_000)  # type: ignore[arg-type]
-    append(table.store, [rows[f"images/{n}.jpg"] for n in range(0, 3_000)])
+    append(table.store, [rows[f"images/{n}.jpg"] for n in range(3_000)])
     return table.view(), rows
 
 
@@ -132,10 +132,16 @@ def test_the_graph_finds_nearly_all_true_neighbours_and_no_superseded_row(large:
     assert shared >= 0.97 * 300
 
 
-def test_a_selective_filter_over_a_graph_is_answered_exactly_and_never_short(large: tuple[View, dict[str, Row]]) -> None:
+def test_a_selective_filter_over_a_graph_is_answered_exactly_and_never_short(
+    large: tuple[View, dict[str, Row]],
+) -> None:
     view, rows = large
     query = vector(9)
-    for document in ({"n": 7}, {"colour": "red", "n": {"$lt": 5}}, {"key": {"$in": ["images/1.jpg", "images/23999.jpg"]}}):
+    for document in (
+        {"n": 7},
+        {"colour": "red", "n": {"$lt": 5}},
+        {"key": {"$in": ["images/1.jpg", "images/23999.jpg"]}},
+    ):
         condition = parse(document)
         found = answer(view, query, condition, 10)
         assert {part.choice.path for part in found} == {SearchPath.EXACT}
@@ -148,4 +154,6 @@ def test_an_exact_answer_can_be_asked_for_whatever_the_size(large: tuple[View, d
     query = vector(11)
     found = answer(view, query, parse({}), 10, exact=True)
     assert {part.choice.path for part in found} == {SearchPath.EXACT}
-    assert [hit.key for hit in fuse(found, 10, None, None)] == [key for key, _ in brute_force(rows, query, parse({}), 10)]
+    assert [hit.key for hit in fuse(found, 10, None, None)] == [
+        key for key, _ in brute_force(rows, query, parse({}), 10)
+    ]

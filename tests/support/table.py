@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -36,7 +37,13 @@ def vector(seed: int, dimension: int = DIMENSION) -> np.ndarray:
 def image(key: str, at: int | Sequencer, metadata: Metadata | None = None, seed: int | None = None) -> Row:
     """An image row whose vector depends on the key, the version, or the seed given."""
     stamp = at if isinstance(at, Sequencer) else sequencer(at)
-    return Row(key, stamp, Kind.IMAGE, vector(hash_of(key, str(stamp)) if seed is None else seed), metadata or {"at": str(stamp)})
+    return Row(
+        key,
+        stamp,
+        Kind.IMAGE,
+        vector(hash_of(key, str(stamp)) if seed is None else seed),
+        metadata or {"at": str(stamp)},
+    )
 
 
 def tombstone(key: str, at: int) -> Row:
@@ -63,10 +70,8 @@ def append(store: Store, rows: Sequence[Row], collection: str = COLLECTION) -> s
     """One log segment; the same rows write nothing new."""
     body = segment.pack(Block.of(rows, DIMENSION), MODEL)
     id = keys.segment_id(max(row.sequencer for row in rows).base, body)
-    try:
+    with suppress(Exists):
         store.create(keys.render(keys.Segment(collection, id)), body)
-    except Exists:
-        pass
     return id
 
 
@@ -76,7 +81,7 @@ class Table:
 
     store: Store
     folder: Path
-    settings: Settings = Settings("bucket", sweep_grace_s=3600.0)
+    settings: Settings = field(default_factory=lambda: Settings("bucket", sweep_grace_s=3600.0))
     max_shard_rows: int = 262_144
 
     def __post_init__(self) -> None:

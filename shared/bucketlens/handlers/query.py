@@ -6,9 +6,18 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 
 from bucketlens import __version__
-from bucketlens.edge.http import answer, failure, parse_request
+from bucketlens.edge.http import (
+    Call,
+    DescribeCollection,
+    GetImage,
+    Health,
+    ListCollections,
+    Search,
+    answer,
+    failure,
+    parse_request,
+)
 from bucketlens.edge.report import log_line
-from bucketlens.edge.requests import Call, DescribeCollection, GetImage, Health, ListCollections, Search
 from bucketlens.handlers.wiring import Wiring
 from bucketlens.pipelines.query import QueryTools, look_up, search, with_view
 from bucketlens.queries import Query

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bucketlens.errors import Misconfigured
-from bucketlens.model.bundle import Bundle, embedded_bundle, fetch_bundle
+from bucketlens.model.bundle import Bundle, embedded_bundle
 from bucketlens.model.encode import Encoder
+from bucketlens.model.fetch import fetch_bundle
 from bucketlens.pipelines.compact import Compact
 from bucketlens.pipelines.ingest import Ingest
 from bucketlens.pipelines.query import QueryTools
@@ -21,6 +22,9 @@ from bucketlens.search.files import LocalFiles
 from bucketlens.search.view import Views
 from bucketlens.settings import Settings, read_settings
 from bucketlens.store.s3 import S3Images, S3Store, connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
 
@@ -33,32 +37,33 @@ class Wiring:
     endpoint_url: str | None = None
     public_endpoint_url: str | None = None
     variant: str = ""
+    credentials: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Wiring:
+    def of(cls, environ: Mapping[str, str], credentials: tuple[str, str] | None = None) -> Wiring:
         """From environment variables: the settings, ``AWS_ENDPOINT_URL`` for any S3-compatible store,
         ``PUBLIC_ENDPOINT_URL`` when clients reach that store under another address, and ``MODEL_VARIANT``.
 
-        Raises Misconfigured.
+        ``credentials`` (id, secret) go before those of the environment. Raises Misconfigured.
         """
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None
         public = environ.get("PUBLIC_ENDPOINT_URL") or endpoint
-        return cls(read_settings(environ), endpoint, public, environ.get("MODEL_VARIANT", ""))
+        return cls(read_settings(environ), endpoint, public, environ.get("MODEL_VARIANT", ""), credentials)
 
     @cached_property
     def store(self) -> S3Store:
         """The index's objects."""
-        return S3Store(self.settings.bucket, connect(self.endpoint_url, self.settings.threads))
+        return S3Store(self.settings.bucket, self._client(self.endpoint_url))
 
     @cached_property
     def images(self) -> S3Images:
         """The user's images."""
-        return S3Images(self.settings.bucket, connect(self.endpoint_url, self.settings.threads))
+        return S3Images(self.settings.bucket, self._client(self.endpoint_url))
 
     @cached_property
     def shown_images(self) -> S3Images:
         """The user's images, linked under the address that clients use."""
-        return S3Images(self.settings.bucket, connect(self.public_endpoint_url, self.settings.threads))
+        return S3Images(self.settings.bucket, self._client(self.public_endpoint_url))
 
     @cached_property
     def views(self) -> Views:
@@ -86,6 +91,9 @@ class Wiring:
         """What the compact function works with."""
         return Compact(self.store, self.views, self.settings, threads=os.cpu_count() or 1)
 
+    def _client(self, endpoint_url: str | None) -> S3Client:
+        return connect(endpoint_url, self.settings.threads, credentials=self.credentials)
+
     def _bundle(self) -> Path:
         uri = self.settings.model_uri
         if not uri:
@@ -95,7 +103,7 @@ class Wiring:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not bucket or not prefix.strip("/"):
             raise Misconfigured("MODEL_URI names no folder.", value=uri, remedy="Write s3://bucket/models/<model id>/.")
-        store = S3Store(bucket, connect(self.endpoint_url, self.settings.threads))
+        store = S3Store(bucket, self._client(self.endpoint_url))
         return fetch_bundle(store, prefix.strip("/") + "/", self.settings.cache_dir / "models")
 
 

@@ -1,7 +1,7 @@
 """Rows in columns: the form in which rows are stored, merged and searched.
 
-System columns are ``key``, ``sequencer``, ``kind``, ``code``, ``reason`` and ``at`` (the last three only say something about
-rejections and absorbed tombstones); metadata columns are ``index/columns.py``'s. Vectors travel beside the table.
+System columns are ``key``, ``sequencer``, ``kind``, ``code``, ``reason`` and ``at`` (the last three only say something
+about rejections and absorbed tombstones); metadata columns are ``index/columns.py``'s. Vectors travel beside the table.
 """
 
 from __future__ import annotations

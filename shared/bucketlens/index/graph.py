@@ -21,7 +21,7 @@ _CHUNK = 16_384
 
 
 class Graph:
-    """Approximate neighbours among the rows of one shard. Safe to search from several threads: nothing is set after opening."""
+    """Approximate neighbours among the rows of one shard. Threads may share it: nothing is set after opening."""
 
     def __init__(self, path: Path, dimension: int) -> None:
         self._index = _empty(dimension)

@@ -26,7 +26,7 @@ def exact_cosines(query: Vector, rows: Halves) -> npt.NDArray[np.float32]:
 
 
 def to_int8(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.int8]:
-    """Each row scaled so that its largest component is +-127. Cosine does not see the scale, so all 256 levels serve."""
+    """Each row scaled so that its largest component is +-127. Cosine ignores the scale, so all 256 levels serve."""
     wide = rows.astype(np.float32)
     peaks = np.abs(wide).max(axis=1, keepdims=True)
     return np.asarray(np.round(wide / np.maximum(peaks, 1e-12) * 127.0), dtype=np.int8)

@@ -12,8 +12,11 @@ from bucketlens.records import Metadata, SourceObject, Value
 from bucketlens.values import flatten, recognise
 
 BUILT_IN = frozenset(
-    "key name folder extension content_type bytes width height format uploaded_at etag "
-    "taken_at camera lens latitude longitude sidecar_etag sidecar_error".split()
+    (
+        *("key", "name", "folder", "extension", "content_type", "bytes", "width", "height", "format"),
+        *("uploaded_at", "etag", "taken_at", "camera", "lens", "latitude", "longitude"),
+        *("sidecar_etag", "sidecar_error"),
+    )
 )
 """Fields the index sets. A user's field of the same name becomes ``meta.<name>``."""
 
@@ -42,16 +45,21 @@ def object_fields(source: SourceObject) -> dict[str, Value]:
         "content_type": source.content_type,
         "bytes": source.size,
         "uploaded_at": source.modified.astimezone(UTC),
-        "etag": source.etag,
+        "etag": bare(source.etag),
     }
     return {**fields, "extension": extension.lower()} if dot and stem else fields
 
 
+def bare(etag: str) -> str:
+    """An etag without the quotes HTTP puts around it, as people and consoles write it."""
+    return etag.strip('"')
+
+
 def sidecar_fields(sidecar: SourceObject | None) -> dict[str, Value]:
-    """The fields of a sidecar, which must be a JSON object. A bad one loses nothing but itself: see ``sidecar_error``."""
+    """The fields of a sidecar, which must be a JSON object. A bad one loses only itself: ``sidecar_error``."""
     if sidecar is None:
         return {}
-    version: dict[str, Value] = {"sidecar_etag": sidecar.etag}
+    version: dict[str, Value] = {"sidecar_etag": bare(sidecar.etag)}
     try:
         return {**_user_fields(flatten(json.loads(sidecar.body))), **version}
     except (ValueError, RecursionError) as error:

@@ -19,7 +19,8 @@ from bucketlens.errors import BucketlensError, Exists, Misconfigured, Retryable
 from bucketlens.index import segment
 from bucketlens.index.block import Block, metadata_at, sequencer_at
 from bucketlens.model.encode import Encoder
-from bucketlens.pipelines.observe import Observed, is_sidecar, look, row_of, sidecar_key
+from bucketlens.pipelines.describe import bare
+from bucketlens.pipelines.observe import SIDECAR, Observed, is_sidecar, look, row_of, sidecar_key
 from bucketlens.records import Kind, ModelIdentity, Notice, Row, Sequencer
 from bucketlens.search.view import Views
 from bucketlens.settings import Settings
@@ -78,42 +79,39 @@ def _ingest_collection(collection: str, notices: Sequence[Notice], tools: Ingest
     failures: dict[str, str] = {}
     try:
         _check_model(collection, tools)
-        observed, rows = _observe({key: at for key, at in newest.items() if not is_sidecar(key)}, tools, failures)
+        observed, rows = _observe({key: at for key, at in newest.items() if _ordered(key, at)}, tools, failures)
         written, repeated = _append(collection, list(rows.values()), tools)
     except BucketlensError as error:
         return IngestReport(failed={notice: str(error) for notice in notices})
-    changed = {key for key in newest if is_sidecar(key)}
-    changed |= {sidecar_key(key) for key in _changed_meanwhile(observed, tools, failures)}
-    for sidecar in sorted(changed):
-        with _contained(failures, sidecar):
-            written += ensure(collection, sidecar.removesuffix(".json"), tools)
+    due = {key: key.removesuffix(SIDECAR) for key, at in newest.items() if not _ordered(key, at)}
+    due |= {key: key for key in _changed_meanwhile(observed, tools, failures)}
+    for cause, key in sorted(due.items()):
+        with _contained(failures, cause):
+            written += ensure(collection, key, tools)
     return IngestReport(
         written=tuple(written),
         repeated=tuple(repeated),
         images=sum(row.kind is Kind.IMAGE for row in rows.values()),
         removed=sum(row.kind is Kind.TOMBSTONE for row in rows.values()),
         rejected={row.key: row.rejection.code for row in rows.values() if row.rejection},
-        failed={
-            notice: failures.get(notice.key) or failures[sidecar_key(notice.key)]
-            for notice in notices
-            if notice.key in failures or sidecar_key(notice.key) in failures
-        },
+        failed={notice: failures[notice.key] for notice in notices if notice.key in failures},
     )
 
 
 def ensure(collection: str, key: str, tools: Ingest) -> list[str]:
     """Write rows until the index says what the bucket says about a key. Returns the segments written.
 
-    For changes that carry no event of the key itself, such as a sidecar's. A row written here beats what it replaces and
-    loses to any later event. Of two that race, the one that writes last looks last, sees the other's row or the other's
-    reason, and writes again: the loop ends when what was read before the write is still true after it.
+    For changes whose event does not order the key itself: a sidecar's, and events without a sequencer. A row written
+    here beats what it replaces and loses to any later event. Of two that race, the one that writes last looks last,
+    sees the other's row or the other's reason, and writes again: the loop ends when what was read before the write is
+    still true after it.
     """
     written: list[str] = []
     for _ in range(_TRIES):
         before = _versions(key, tools)
         known, stands = _known(collection, key, tools)
-        if known == before:
-            return written
+        if known == before and (written or not tools.settings.object_tags):
+            return written  # tags have no version of their own: with them, one row is written to be sure
         row = row_of(look(tools.images, key, tools.settings), stands.next_revision(), tools.encoder, tools.settings)
         if row.kind is Kind.TOMBSTONE and known == (None, None):
             return written
@@ -123,6 +121,11 @@ def ensure(collection: str, key: str, tools: Ingest) -> list[str]:
         if after == before and _known(collection, key, tools)[1] == row.sequencer:
             return written
     raise Retryable("An image or its sidecar keeps changing while it is being indexed.", code="contention", value=key)
+
+
+def _ordered(key: str, at: Sequencer) -> bool:
+    """Whether an event says which version of an image it speaks of."""
+    return at.base != "" and not is_sidecar(key)
 
 
 def _observe(
@@ -154,7 +157,7 @@ def _append(collection: str, rows: Sequence[Row], tools: Ingest) -> tuple[list[s
 
 
 def _changed_meanwhile(observed: Sequence[Observed], tools: Ingest, failures: dict[str, str]) -> list[str]:
-    """Keys whose sidecar changed between being read and their row being written: its own event may have come too early."""
+    """Keys whose sidecar changed while their row was being written: the sidecar's own event may have come too early."""
     changed = []
     with ThreadPoolExecutor(tools.settings.threads) as pool:
         seen = {one.key: one for one in observed if one.source is not None}
@@ -168,7 +171,8 @@ def _changed_meanwhile(observed: Sequence[Observed], tools: Ingest, failures: di
 def _versions(key: str, tools: Ingest) -> tuple[str | None, str | None]:
     """(etag of the object, etag of its sidecar) as they are now; a sidecar without its image counts as none."""
     etag = tools.images.etag(key)
-    return etag, tools.images.etag(sidecar_key(key)) if etag else None
+    sidecar = tools.images.etag(sidecar_key(key)) if etag else None
+    return bare(etag) if etag else None, bare(sidecar) if sidecar else None
 
 
 def _known(collection: str, key: str, tools: Ingest) -> tuple[tuple[str | None, str | None], Sequencer]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bucketlens.errors import UnreadableObject
 from bucketlens.model.decode import decode
 from bucketlens.model.encode import Encoder
-from bucketlens.pipelines.describe import describe, object_fields
+from bucketlens.pipelines.describe import bare, describe, object_fields
 from bucketlens.records import Kind, Rejection, Row, Sequencer, SourceObject
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Images
@@ -78,5 +78,5 @@ def _rejection(observed: Observed, sequencer: Sequencer, refusal: UnreadableObje
     rejection = Rejection(refusal.code, reason, source.modified if source else None)
     metadata = object_fields(source) if source else {}
     if observed.sidecar:
-        metadata["sidecar_etag"] = observed.sidecar.etag
+        metadata["sidecar_etag"] = bare(observed.sidecar.etag)
     return Row(observed.key, sequencer, Kind.REJECTED, metadata=metadata, rejection=rejection)

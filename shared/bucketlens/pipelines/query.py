@@ -91,7 +91,7 @@ def look_up(collection: str, key: str, tools: QueryTools, *, strong: bool) -> St
 
 def with_view(collection: str, tools: QueryTools, strong: bool, work: Callable[[View], T]) -> T:
     """``work`` on a view of the collection; taken anew when an object of it was swept. Raises NotFound."""
-    for _ in range(_TRIES):
+    for remaining in reversed(range(_TRIES)):
         try:
             view = tools.views.view(collection, strong=strong)
             if view.snapshot.empty and collection not in tools.settings.collection_names():
@@ -102,10 +102,11 @@ def with_view(collection: str, tools: QueryTools, strong: bool, work: Callable[[
                     remedy=f"Collections are: {', '.join(tools.settings.collection_names())}.",
                 )
             return work(view)
-        except SnapshotGone as gone:
+        except SnapshotGone:
             tools.views.forget(collection)
-            failure = gone
-    raise failure
+            if not remaining:
+                raise
+    raise AssertionError("unreachable")
 
 
 def certificate(view: View, found: list[Found], milliseconds: Mapping[str, float]) -> dict[str, object]:
@@ -128,7 +129,7 @@ def _search_parts(view: View, vector: Vector, query: Query, tools: QueryTools) -
         mine = tools.encoder().identity
         if mine != view.model:
             raise Misconfigured(
-                f"Collection {query.collection!r} was made with model {view.model.id}, the query function has {mine.id}.",
+                f"Collection {query.collection!r} was made with model {view.model.id}; this function has {mine.id}.",
                 code="model_mismatch",
                 remedy="Deploy the same model with both functions.",
             )

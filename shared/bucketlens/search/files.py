@@ -24,7 +24,7 @@ class SnapshotGone(Retryable):
 class LocalFiles:
     """A folder of verified copies, named by checksum, the least recently used removed beyond ``budget`` bytes.
 
-    A file that is removed while mapped stays readable through its mapping. Thread-safe; two processes may share a folder.
+    A file that is removed while mapped stays readable through its mapping. Thread-safe; processes may share a folder.
     """
 
     def __init__(self, store: Store, folder: Path, budget: int) -> None:

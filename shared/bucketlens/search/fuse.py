@@ -15,10 +15,7 @@ from bucketlens.search.scan import Found
 def fuse(found: Sequence[Found], k: int, min_score: float | None, fields: Collection[str] | None) -> list[Hit]:
     """The k best over all parts, highest score first, ties by key; hits below ``min_score`` are dropped."""
     scores = np.concatenate([part.scores for part in found]) if found else np.zeros(0, np.float32)
-    if len(scores) > k:
-        floor = float(np.partition(scores, len(scores) - k)[len(scores) - k])
-    else:
-        floor = -np.inf
+    floor = float(np.partition(scores, len(scores) - k)[len(scores) - k]) if len(scores) > k else -np.inf
     if min_score is not None:
         floor = max(floor, min_score)
     ranked: list[tuple[float, str, int, int]] = []

@@ -154,7 +154,7 @@ class Views:
         self._lock = threading.Lock()
 
     def view(self, collection: str, *, strong: bool) -> View:
-        """A view of the collection, empty when nothing was ever indexed. Raises SnapshotGone, Corrupt, Misconfigured."""
+        """A view of the collection; empty when nothing was indexed yet. Raises SnapshotGone, Corrupt, Misconfigured."""
         with self._lock:
             began = self._clock()
             known = self._opened.get(collection)

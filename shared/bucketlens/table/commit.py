@@ -31,7 +31,10 @@ class Transition(Protocol):
 
 
 def commit(store: Store, collection: str, transition: Transition) -> Manifest:
-    """The manifest with the transition in effect. Raises Conflict when it no longer fits, Retryable after 8 lost races."""
+    """The manifest with the transition in effect.
+
+    Raises Conflict when the transition no longer fits, Retryable after 8 lost races.
+    """
     key = keys.render(keys.Manifest(collection))
     failure: BucketlensError | None = None
     for _ in range(ATTEMPTS):

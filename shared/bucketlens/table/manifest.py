@@ -42,7 +42,7 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """One shard: ``rows`` stored rows, ``deleted`` of them superseded (listed in ``deletes``), and its files by part."""
+    """One shard: ``rows`` stored rows, ``deleted`` of them superseded (see ``deletes``), and its files by part."""
 
     id: str
     rows: int
@@ -66,9 +66,9 @@ class ShardEntry:
 class Manifest:
     """The state of a collection's index.
 
-    ``absorbed`` maps log segments whose rows are in shards or marks to the time (ISO 8601) they were absorbed, ``retired``
-    does the same for objects no longer named. Both are forgotten once the sweep has deleted what they name.
-    Invariants (``check``): ids are unique, counts are consistent, nothing is both named and retired, shards have a model.
+    ``absorbed`` maps log segments whose rows are in shards or marks to the time (ISO 8601) they were absorbed,
+    ``retired`` does the same for objects no longer named. Both are forgotten once the sweep has deleted what they name.
+    Invariants (``check``): ids are unique, counts agree, nothing is both named and retired, shards have a model.
     """
 
     collection: str

@@ -30,7 +30,10 @@ def merge(
     now: datetime,
     tombstone_ttl: timedelta,
 ) -> Merged:
-    """Counting rows of the log and of the shards being merged (with their dead rows). Tombstones get the time ``now`` once."""
+    """Counting rows of the log and of the shards being merged (with their dead rows).
+
+    A tombstone gets the time ``now`` when it is first merged, and is forgotten ``tombstone_ttl`` after that.
+    """
     dimension = log.vectors.shape[1]
     blocks = [log.take(settled.rows(Kind.IMAGE))]
     blocks += [Block(shard.rows, shard.vectors).take(np.flatnonzero(~dead)) for shard, dead in merging]
