@@ -145,9 +145,7 @@ def test_the_attention_mask_is_optional(tmp_path: Path) -> None:
     one = helper.make_tensor("one", onnx.TensorProto.INT64, [1], [1])
     ones = [
         helper.make_node("Shape", ["input_ids"], ["shape"]),
-        helper.make_node(
-            "ConstantOfShape", ["shape"], ["attention_mask"], value=helper.make_tensor("one", 7, [1], [1])
-        ),
+        helper.make_node("ConstantOfShape", ["shape"], ["attention_mask"], value=one),
     ]
     nodes = [*ones, *model.graph.node]
     del model.graph.node[:]
