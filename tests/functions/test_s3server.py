@@ -155,6 +155,26 @@ def test_a_refused_write_and_a_read_are_not_heard(desk: Desk) -> None:
     assert desk.events() == [("ObjectCreated:Put", "images/a.jpg")]
 
 
+def test_an_upload_that_breaks_off_stores_nothing_and_is_not_heard(desk: Desk) -> None:
+    with socket.create_connection(("127.0.0.1", desk.server.port)) as line:
+        line.sendall(b"PUT /bucketlens-local/images/a.jpg HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        line.shutdown(socket.SHUT_WR)
+        assert line.recv(100).startswith(b"HTTP/1.1 400")
+    assert desk.heard == []
+    assert desk.client.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+def test_an_upload_of_unannounced_length_arrives_whole(desk: Desk) -> None:
+    with socket.create_connection(("127.0.0.1", desk.server.port)) as line:
+        line.sendall(
+            b"PUT /bucketlens-local/images/a.jpg HTTP/1.1\r\nHost: x\r\nAuthorization: any\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n3\r\npix\r\n3\r\nels\r\n0\r\n\r\n"
+        )
+        assert line.recv(100).startswith(b"HTTP/1.1 200")
+    assert desk.client.get_object(Bucket=BUCKET, Key="images/a.jpg")["Body"].read() == b"pixels"
+    assert desk.heard[0].size == 6
+
+
 def test_changed_tags_are_heard(desk: Desk) -> None:
     desk.put()
     desk.client.put_object_tagging(

@@ -116,6 +116,9 @@ class _App:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[[str, Headers], Any]) -> list[bytes]:
         body = _take_body(environ)
+        if body is None:
+            start_response("400 Bad Request", [("Connection", "close")])
+            return [b"<Error><Code>IncompleteBody</Code></Error>"]
         # moto reads the bucket from host names that have dots, and the account from this header.
         environ |= {"HTTP_HOST": "localhost", "HTTP_X_MOTO_ACCOUNT_ID": self._account}
         with self._lock:
@@ -205,10 +208,12 @@ class _Handler(MotoRequestHandler):
         """Log nothing: what the caller wants to know arrives by ``watch``."""
 
 
-def _take_body(environ: dict[str, Any]) -> bytes:
+def _take_body(environ: dict[str, Any]) -> bytes | None:
+    """The whole body, or None when the client went away before it had sent what it announced."""
     source = environ["wsgi.input"]
     if environ.get("CONTENT_LENGTH"):
-        return bytes(source.read(int(environ["CONTENT_LENGTH"])))
+        body = bytes(source.read(int(environ["CONTENT_LENGTH"])))
+        return body if len(body) == int(environ["CONTENT_LENGTH"]) else None
     body = bytes(source.read()) if environ.get("wsgi.input_terminated") else b""
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(len(body))
