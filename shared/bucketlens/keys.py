@@ -5,8 +5,8 @@
     index/<collection>/marks/<id>.arrow
     index/<collection>/shards/<shard>/<part>
 
-``<segment>`` is ``<first 16 hex digits of the newest sequencer>-<BLAKE2b-128 of the bytes>``: a listing is roughly in the
-order of events, and a segment proves its own content.
+``<segment>`` is ``<first 16 hex digits of the newest sequencer>-<BLAKE2b-128 of the bytes>``: a listing is roughly in
+the order of events, and a segment proves its own content.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ def log_prefix(collection: str) -> str:
 
 
 def check_collection(name: str) -> str:
-    """The name itself. Raises InvalidRequest unless it is 1 to 63 of ``a-z 0-9 . _ -``, not starting with punctuation."""
+    """The name itself. Raises InvalidRequest unless it is 1 to 63 of ``a-z 0-9 . _ -``, a letter or digit first."""
     if not COLLECTION.fullmatch(name):
         raise InvalidRequest(
             "This is not a collection name.",
             code="bad_collection_name",
             value=name,
-            remedy="Use 1 to 63 lower-case letters, digits, dots, underscores and hyphens, beginning with a letter or digit.",
+            remedy="Use 1 to 63 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or digit.",
         )
     return name
 

@@ -104,7 +104,7 @@ class Wiring:
         if not bucket or not prefix.strip("/"):
             raise Misconfigured("MODEL_URI names no folder.", value=uri, remedy="Write s3://bucket/models/<model id>/.")
         store = S3Store(bucket, self._client(self.endpoint_url))
-        return fetch_bundle(store, prefix.strip("/") + "/", self.settings.cache_dir / "models")
+        return fetch_bundle(store, prefix.strip("/") + "/", self.settings.cache_dir / "models", self.variant)
 
 
 def once(make: Callable[[], T]) -> Callable[[], T]:

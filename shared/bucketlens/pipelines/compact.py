@@ -1,7 +1,7 @@
 """Compact: snapshot -> policy -> merge -> create shards -> swap manifest -> sweep.
 
 Any number may race: everything is written under names of its own (``nonce``), the swap decides, and the loser's
-output is garbage for the sweep. A crash at any step leaves the old manifest or the new one, both of which read correctly.
+output is garbage for the sweep. A crash at any step leaves the old manifest or the new one; both read right.
 """
 
 from __future__ import annotations
