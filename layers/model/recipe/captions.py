@@ -9,15 +9,53 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bucketlens.local.drawings.vocabulary import COUNTS, KINDS, LIGHT_PHRASES, LIGHTS, STYLE_PHRASES, STYLES
 from concepts import BROADER_WORDS, broader_terms, class_words, table
+
+from bucketlens.local.drawings.vocabulary import COUNTS, KINDS, LIGHT_PHRASES, LIGHTS, STYLE_PHRASES, STYLES
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey")
 
-_PLAIN = ("{}", "a photo of {a}", "a picture of {a}", "{a}", "an image of {a}", "photo of {a}", "a photo of the {}", "{s}", "a photo of {s}")
-_LOOSE = ("a small {}", "a close-up of {a}", "a good photo of {a}", "my {}", "the {}", "a photo of {a} outdoors", "there is {a}", "{a} in the picture")
-_OF_DRAWING = ("a drawing of {a}", "a picture of {a}", "{a}", "{}", "an illustration of {a}", "drawing of {a}", "a painting of {a}", "a photo of {a}")
-_COLOUR = ("{0} {1}", "a {0} {1}", "a photo of a {0} {1}", "a {1} in {0}", "the {0} {1}", "a {1} that is {0}", "{0} coloured {1}")
+_PLAIN = (
+    "{}",
+    "a photo of {a}",
+    "a picture of {a}",
+    "{a}",
+    "an image of {a}",
+    "photo of {a}",
+    "a photo of the {}",
+    "{s}",
+    "a photo of {s}",
+)
+_LOOSE = (
+    "a small {}",
+    "a close-up of {a}",
+    "a good photo of {a}",
+    "my {}",
+    "the {}",
+    "a photo of {a} outdoors",
+    "there is {a}",
+    "{a} in the picture",
+)
+_OF_DRAWING = (
+    "a drawing of {a}",
+    "a picture of {a}",
+    "{a}",
+    "{}",
+    "an illustration of {a}",
+    "drawing of {a}",
+    "a painting of {a}",
+    "a photo of {a}",
+)
+_BEFORE_DRAWING = ("a drawing of", "a picture of", "an illustration of", "drawing of", "a photo of")
+_COLOUR = (
+    "{0} {1}",
+    "a {0} {1}",
+    "a photo of a {0} {1}",
+    "a {1} in {0}",
+    "the {0} {1}",
+    "a {1} that is {0}",
+    "{0} coloured {1}",
+)
 _TERM_WORDS: Mapping[str, tuple[str, ...]] = {
     "light:dark": ("a dark picture", "dark", "a dark photo", "very dark"),
     "light:bright": ("a bright picture", "bright", "a bright photo", "light background"),
@@ -85,9 +123,13 @@ class Speaker:
         word = rng.choice(self.terms[fact])
         if ":" in fact:
             return Wording(word, frozenset({fact}))
-        return Wording(_misspell(_fill(rng.choice(_PLAIN if rng.random() < 0.9 else _LOOSE), word), rng), frozenset({fact}))
+        return Wording(
+            _misspell(_fill(rng.choice(_PLAIN if rng.random() < 0.9 else _LOOSE), word), rng), frozenset({fact})
+        )
 
-    def photograph(self, wnid: str, colours: Mapping[str, float], centre: Mapping[str, float], brightness: float) -> Picture:
+    def photograph(
+        self, wnid: str, colours: Mapping[str, float], centre: Mapping[str, float], brightness: float
+    ) -> Picture:
         """Facts of a photograph: `colours` and `centre` are shares of its pixels by colour name, brightness is 0..1."""
         strong = [c for c in COLOURS if colours.get(c, 0.0) >= 0.3]
         likely = [c for c in COLOURS if centre.get(c, 0.0) >= 0.4]
@@ -99,13 +141,17 @@ class Speaker:
         may |= {f"colour:{c}" for c in COLOURS if colours.get(c, 0.0) > 0.1}
         may |= {f"of:{c}" for c in COLOURS if centre.get(c, 0.0) > 0.15}
         may |= {k for k in KINDS if wnid in self._kind_relations[k]}
-        may |= {x for x, low, high in (("light:dark", 0.0, 0.4), ("light:bright", 0.55, 1.1)) if low <= brightness < high}
+        may |= {
+            x for x, low, high in (("light:dark", 0.0, 0.4), ("light:bright", 0.55, 1.1)) if low <= brightness < high
+        }
 
         def say(rng: random.Random) -> Wording:
             choice = rng.random()
             if likely and choice < 0.5:
                 colour = rng.choice(likely)
-                noun, fact = (self.first[wnid], f"class:{wnid}") if choice < 0.25 or not broader else (rng.choice(broader), "")
+                noun, fact = (
+                    (self.first[wnid], f"class:{wnid}") if choice < 0.25 or not broader else (rng.choice(broader), "")
+                )
                 if not fact and noun in self.terms:
                     fact = noun
                 text = rng.choice(_COLOUR).format(colour, noun)
@@ -121,7 +167,16 @@ class Speaker:
     def drawing(self, kind: str, colour: str, count: int, light: str, style: str, said: Sequence[str] = ()) -> Picture:
         """Facts of a drawing of this project's generator; `said` are its own captions, which state all of it."""
         noun = KINDS[kind]
-        holds = {kind, *noun.broader, f"of:{colour}", f"colour:{colour}", f"count:{count}", f"light:{light}", f"style:{style}", "medium:drawing"}
+        holds = {
+            kind,
+            *noun.broader,
+            f"of:{colour}",
+            f"colour:{colour}",
+            f"count:{count}",
+            f"light:{light}",
+            f"style:{style}",
+            "medium:drawing",
+        }
         may = holds | {f"colour:{c}" for c in COLOURS} | {f"class:{w}" for w in self._kind_relations[kind]}
         may |= {"light:dark", "light:bright"} - ({"light:bright"} if light == "night" else {"light:dark"})
         may |= {"light:dusk", "light:day", "landscape", "water", "plant"}
@@ -130,7 +185,7 @@ class Speaker:
             facts = {kind}
             several = count > 1
             text = noun.plural if several else kind if rng.random() < 0.85 else rng.choice((kind, *noun.also))
-            if not noun.scene and rng.random() < 0.6 or noun.scene and rng.random() < 0.2:
+            if (not noun.scene and rng.random() < 0.6) or (noun.scene and rng.random() < 0.2):
                 text, facts = f"{colour} {text}", facts | {f"of:{colour}"}
             if several and rng.random() < 0.6:
                 text, facts = f"{COUNTS[count] if rng.random() < 0.7 else count} {text}", facts | {f"count:{count}"}
@@ -142,7 +197,7 @@ class Speaker:
             if chance < 0.15:
                 text, facts = f"{rng.choice(STYLE_PHRASES[style])} of {text}", facts | {f"style:{style}"}
             elif chance < 0.5:
-                text = f"{rng.choice(('a drawing of', 'a picture of', 'an illustration of', 'drawing of', 'a photo of'))} {text}"
+                text = f"{rng.choice(_BEFORE_DRAWING)} {text}"
             return Wording(text, frozenset(facts))
 
         return Picture(frozenset(holds), frozenset(may), say)
@@ -152,15 +207,27 @@ class Speaker:
         words = [w for group in (*self.words.values(), *self.terms.values()) for w in group]
         words += [w for kind, noun in KINDS.items() for w in (kind, noun.plural, *noun.also, *noun.broader)]
         words += [p for phrases in (*LIGHT_PHRASES.values(), *STYLE_PHRASES.values()) for p in phrases]
-        lines = [t.replace("{0}", "").replace("{1}", "").replace("{a}", "").replace("{s}", "").replace("{}", "") for t in (*_PLAIN, *_LOOSE, *_OF_DRAWING, *_COLOUR)]
-        return lines + words + [plural(w) for w in words] + list(COLOURS) + [f"{n} {w}" for n, w in COUNTS.items()] + ["an illustration of a", "something", "mostly"]
+        lines = [
+            t.replace("{0}", "").replace("{1}", "").replace("{a}", "").replace("{s}", "").replace("{}", "")
+            for t in (*_PLAIN, *_LOOSE, *_OF_DRAWING, *_COLOUR)
+        ]
+        return (
+            lines
+            + words
+            + [plural(w) for w in words]
+            + list(COLOURS)
+            + [f"{n} {w}" for n, w in COUNTS.items()]
+            + ["an illustration of a", "something", "mostly"]
+        )
 
     def _term_words(self) -> dict[str, tuple[str, ...]]:
         terms = {word: (word, word, *BROADER_WORDS.get(word, ())) for word in broader_terms()}
         for colour in COLOURS:
             also = ("gray",) if colour == "grey" else ()
             terms[f"colour:{colour}"] = tuple(
-                t.format(c) for c in (colour, *also) for t in ("{}", "{}", "something {}", "a {} picture", "a mostly {} photo", "{} colour")
+                t.format(c)
+                for c in (colour, *also)
+                for t in ("{}", "{}", "something {}", "a {} picture", "a mostly {} photo", "{} colour")
             )
         return terms | dict(_TERM_WORDS)
 

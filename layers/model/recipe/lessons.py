@@ -7,22 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from captions import COLOURS, Picture, Speaker, Wording
 from pictures import Drawings, Photographs, measure
 from torch import Tensor
+from torch.nn import functional
 
 from bucketlens.local.drawings.vocabulary import KINDS
 
 Rows = npt.NDArray[np.int64]
-_KINDS_A_BATCH = 8  # drawings come in groups of one kind, so that colour and count have to tell them apart
+_KINDS_A_BATCH = 6  # drawings come in groups of one kind, so that colour and count have to tell them apart
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: `pixels` [b, 3, 64, 64] in 0..1, photographs first; `texts` and which pictures they are right or wrong for
-    (`right`, `wrong` [texts, b]). The slices say which texts name all classes, name all kinds of drawings, and are captions
-    of single pictures; `captions` says of which."""
+    """One step: `pixels` [b, 3, 64, 64] in 0..1, photographs (`labels`) before drawings (`kinds`).
+
+    `right` and `wrong` [texts, b] say for which pictures a text is right or wrong. The slices say which texts name all
+    classes, name all kinds of drawings, and are captions of single pictures; `captions` says of which.
+    """
 
     pixels: Tensor
     labels: Tensor
@@ -41,10 +43,8 @@ class Lessons:
 
     def __init__(self, photos: Photographs, drawn: Drawings, speaker: Speaker, rows: Rows, seed: int) -> None:
         self._photos, self._drawn, self._speaker, self._rows = photos, drawn, speaker, rows
-        self._rng = random.Random(seed)
-        self._np = np.random.default_rng(seed)
+        self.restart(seed)
         self._fact = {fact: i for i, fact in enumerate(speaker.facts())}
-        self._queue = np.empty(0, np.int64)
         self._kinds = tuple(KINDS)
         kind_of = [facts[0] for facts in drawn.facts]
         self._of_kind = [np.asarray([i for i, k in enumerate(kind_of) if k == kind]) for kind in self._kinds]
@@ -52,11 +52,20 @@ class Lessons:
         names = photos.wnids
         self._pictures: list[Picture] = [
             speaker.photograph(
-                names[label], dict(zip(COLOURS, whole[i].tolist(), strict=True)), dict(zip(COLOURS, centre[i].tolist(), strict=True)), float(light)
+                names[label],
+                dict(zip(COLOURS, whole[i].tolist(), strict=True)),
+                dict(zip(COLOURS, centre[i].tolist(), strict=True)),
+                float(light),
             )
             for i, (label, light) in enumerate(zip(photos.labels, brightness, strict=True))
         ]
         self._sketches = [speaker.drawing(*facts) for facts in drawn.facts]
+
+    def restart(self, seed: int) -> None:
+        """Go on as a fresh object with this seed would."""
+        self._rng = random.Random(seed)
+        self._np = np.random.default_rng(seed)
+        self._queue = np.empty(0, np.int64)
 
     def step(self, photos: int, drawings: int, photo_captions: int = 48, terms: int = 40) -> Step:
         """The next step; a photograph comes back only when all have been seen."""
@@ -71,7 +80,9 @@ class Lessons:
         first, second, third = len(self._speaker.wnids), len(self._speaker.wnids) + len(self._kinds), len(wordings)
         wordings += [pictures[i].say(self._rng) for i in speakers]
         right, wrong = self._match(wordings, pictures)
-        pixels = np.concatenate([self._photos.pixels[np.sort(rows)][np.argsort(np.argsort(rows))], self._drawn.pixels[drawn]])
+        pixels = np.concatenate(
+            [self._photos.pixels[np.sort(rows)][np.argsort(np.argsort(rows))], self._drawn.pixels[drawn]]
+        )
         return Step(
             torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255),
             torch.from_numpy(self._photos.labels[rows]),
@@ -107,7 +118,7 @@ class Lessons:
 
 
 def augment(pixels: Tensor, side: int, least_area: float, mean: Tensor, std: Tensor) -> Tensor:
-    """A random crop of each picture at `side` x `side`, mirrored half of the time, mild changes of light, some blurred.
+    """A random crop of each picture at `side` x `side`, half of them mirrored, mild changes of light, some blurred.
 
     Colours are facts that the captions state, so hue is left alone. The result is normalised by `mean` and `std`.
     """
@@ -120,14 +131,19 @@ def augment(pixels: Tensor, side: int, least_area: float, mean: Tensor, std: Ten
     theta[:, 0, 0], theta[:, 1, 1] = width * mirror, height
     theta[:, 0, 2] = (torch.rand(count) * 2 - 1) * (1 - width)
     theta[:, 1, 2] = (torch.rand(count) * 2 - 1) * (1 - height)
-    source = pixels if side > 40 else F.avg_pool2d(F.pad(pixels, (1, 0, 1, 0), mode="replicate"), 2, 1)
-    grid = F.affine_grid(theta, [count, 3, side, side], align_corners=False)
-    out = F.grid_sample(source, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    source = pixels if side > 40 else _softened(pixels)
+    grid = functional.affine_grid(theta, [count, 3, side, side], align_corners=False)
+    out = functional.grid_sample(source, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     gain = 1 + (torch.rand(count, 1, 1, 1) - 0.5) * 0.4
     centre = out.mean((1, 2, 3), keepdim=True)
     contrast = 1 + (torch.rand(count, 1, 1, 1) - 0.5) * 0.4
     out = ((out - centre) * contrast + centre * gain).clamp_(0, 1)
     blurred = torch.randperm(count)[: count // 12]
-    small = F.interpolate(out[blurred], scale_factor=0.6, mode="bilinear", align_corners=False)
-    out[blurred] = F.interpolate(small, size=(side, side), mode="bilinear", align_corners=False)
+    small = functional.interpolate(out[blurred], scale_factor=0.6, mode="bilinear", align_corners=False)
+    out[blurred] = functional.interpolate(small, size=(side, side), mode="bilinear", align_corners=False)
     return ((out - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _softened(pixels: Tensor) -> Tensor:
+    """Averaged over 2 x 2 neighbours, the size kept: half the side can then be sampled without ragged edges."""
+    return functional.avg_pool2d(functional.pad(pixels, (1, 0, 1, 0), mode="replicate"), 2, 1)

@@ -1,8 +1,8 @@
 """The two towers: a small residual network for pixels, a small transformer for words, one space of 256 dimensions."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 DIMENSION = 256
 MEAN = (0.485, 0.456, 0.406)
@@ -11,12 +11,17 @@ MAX_TOKENS = 32
 
 
 class ImageTower(nn.Module):
-    """[batch, 3, side, side] normalised pixels -> [batch, 256] unit vectors. Any side of 32 or more; trained up to 64."""
+    """[batch, 3, side, side] normalised pixels -> [batch, 256] unit vectors. Any side from 32; trained up to 64."""
 
     def __init__(self, widths: tuple[int, ...] = (64, 160, 320), depths: tuple[int, ...] = (2, 2, 1)) -> None:
         super().__init__()
         stem = widths[0] // 2
-        layers: list[nn.Module] = [_convolution(3, stem, 3, 2), nn.ReLU(inplace=True), _convolution(stem, widths[0], 3, 2), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            _convolution(3, stem, 3, 2),
+            nn.ReLU(inplace=True),
+            _convolution(stem, widths[0], 3, 2),
+            nn.ReLU(inplace=True),
+        ]
         before = widths[0]
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for block in range(depth):
@@ -32,7 +37,7 @@ class ImageTower(nn.Module):
         return centred
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        return F.normalize(self.project(self.pooled(pixel_values)), dim=-1)
+        return functional.normalize(self.project(self.pooled(pixel_values)), dim=-1)
 
 
 class TextTower(nn.Module):
@@ -56,7 +61,7 @@ class TextTower(nn.Module):
             x = layer(x, bias)
         x = self.last(x)
         pooled = (x * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
-        return F.normalize(self.project(self.centre(pooled)), dim=-1)
+        return functional.normalize(self.project(self.centre(pooled)), dim=-1)
 
 
 class TwoTowers(nn.Module):
@@ -80,11 +85,13 @@ class _Residual(nn.Module):
         nn.init.zeros_(self.second[1].weight)  # starts as the identity
         self.short: nn.Module = nn.Identity()
         if before != width:
-            self.short = nn.Sequential(nn.AvgPool2d(stride) if stride > 1 else nn.Identity(), _convolution(before, width, 1, 1))
+            self.short = nn.Sequential(
+                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(), _convolution(before, width, 1, 1)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.first(x), inplace=True)
-        return F.relu(self.second(y) + self.short(x), inplace=True)
+        y = functional.relu(self.first(x), inplace=True)
+        return functional.relu(self.second(y) + self.short(x), inplace=True)
 
 
 class _Attention(nn.Module):
@@ -101,7 +108,7 @@ class _Attention(nn.Module):
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
         weights = (query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5 + bias).softmax(-1)
         x = x + self.out((weights @ value).transpose(1, 2).reshape(batch, tokens, width))
-        return x + self.narrow(F.gelu(self.wide(self.between(x))))
+        return x + self.narrow(functional.gelu(self.wide(self.between(x))))
 
 
 def _convolution(before: int, width: int, kernel: int, stride: int) -> nn.Sequential:

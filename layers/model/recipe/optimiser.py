@@ -36,7 +36,9 @@ def optimisers(model: nn.Module, matrix_rate: float = 0.03, other_rate: float = 
     """The optimisers of a model; each group keeps its full rate as `peak`, for the schedule to scale."""
     matrices, plain, still = [], [], []
     for name, weight in model.named_parameters():
-        if weight.ndim >= 2 and not any(part in name for part in ("embed", "place", "project", "classify", "features.0.")):
+        if weight.ndim >= 2 and not any(
+            part in name for part in ("embed", "place", "project", "classify", "features.0.")
+        ):
             matrices.append(weight)
         elif weight.ndim >= 2:
             plain.append(weight)
@@ -44,7 +46,9 @@ def optimisers(model: nn.Module, matrix_rate: float = 0.03, other_rate: float = 
             still.append(weight)
     muon = Muon(matrices, matrix_rate, weight_decay=0.05)
     adam = torch.optim.AdamW(
-        [{"params": plain, "weight_decay": 0.02}, {"params": still, "weight_decay": 0.0}], lr=other_rate, betas=(0.9, 0.98)
+        [{"params": plain, "weight_decay": 0.02}, {"params": still, "weight_decay": 0.0}],
+        lr=other_rate,
+        betas=(0.9, 0.98),
     )
     for optimiser in (muon, adam):
         for group in optimiser.param_groups:
@@ -53,12 +57,21 @@ def optimisers(model: nn.Module, matrix_rate: float = 0.03, other_rate: float = 
 
 
 def _orthogonal(matrix: Tensor, rounds: int = 4) -> Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: singular values end between about 0.7 and 1.2."""
+    """The nearest (semi-)orthogonal matrix, roughly: singular values end between about 0.7 and 1.2.
+
+    Every round multiplies by a polynomial of the Gram matrix, and all of these commute: the rounds run on the small
+    square Gram matrix, and the wide matrix is touched twice in all.
+    """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    one = torch.eye(len(gram), dtype=gram.dtype)
+    total = one
     a, b, c = 3.4445, -4.7750, 2.0315
     for _ in range(rounds):
-        square = x @ x.T
-        x = a * x + (b * square + c * (square @ square)) @ x
+        factor = a * one + b * gram + c * (gram @ gram)
+        total = factor @ total
+        gram = factor @ gram @ factor
+    x = total @ x
     return x.T if tall else x

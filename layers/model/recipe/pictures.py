@@ -58,7 +58,9 @@ def drawings(count: int, cache: Path) -> Drawings:
 def split(labels: npt.NDArray[np.int64], seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(training rows, validation rows): 45 of every class are held out, the same ones for the same seed."""
     rng = np.random.default_rng(seed)
-    held = [rng.choice(np.flatnonzero(labels == c), VALIDATION_PER_CLASS, replace=False) for c in range(labels.max() + 1)]
+    held = [
+        rng.choice(np.flatnonzero(labels == c), VALIDATION_PER_CLASS, replace=False) for c in range(labels.max() + 1)
+    ]
     validation = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
@@ -76,7 +78,7 @@ def square(image: Image.Image, side: int = SIDE) -> Pixels:
 
 
 def measure(pixels: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Shares of each of COLOURS in the whole and in the centre half [n, 11], and mean brightness [n], of [n, 64, 64, 3]."""
+    """Of [n, 64, 64, 3]: shares of each of COLOURS in the whole and in the centre half [n, 11], mean brightness [n]."""
     whole, centre, light = [], [], []
     for start in range(0, len(pixels), 2000):
         part = np.asarray(pixels[start : start + 2000], np.float32) / 255
@@ -98,11 +100,25 @@ def _colour_index(rgb: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     span = top - low
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     safe = np.where(span == 0, 1, span)
-    hue = np.where(top == red, (green - blue) / safe % 6, np.where(top == green, (blue - red) / safe + 2, (red - green) / safe + 4)) * 60
+    hue = (
+        np.where(
+            top == red,
+            (green - blue) / safe % 6,
+            np.where(top == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+        )
+        * 60
+    )
     saturation = span / np.where(top == 0, 1, top)
     at = {name: i for i, name in enumerate(COLOURS)}
     index = np.full(hue.shape, at["red"], np.int64)
-    for name, low_hue, high_hue in (("orange", 14, 42), ("yellow", 42, 68), ("green", 68, 165), ("blue", 165, 258), ("purple", 258, 300), ("pink", 300, 345)):
+    for name, low_hue, high_hue in (
+        ("orange", 14, 42),
+        ("yellow", 42, 68),
+        ("green", 68, 165),
+        ("blue", 165, 258),
+        ("purple", 258, 300),
+        ("pink", 300, 345),
+    ):
         index[(hue >= low_hue) & (hue < high_hue)] = at[name]
     index[(index == at["red"]) & (saturation < 0.5) & (top > 0.7)] = at["pink"]
     index[(hue >= 10) & (hue < 50) & ((top < 0.65) | (saturation < 0.45))] = at["brown"]
@@ -133,7 +149,9 @@ def _render(count: int, pixel_file: Path, fact_file: Path) -> None:
     facts = []
     with ProcessPoolExecutor() as pool:
         seeds = range(DRAWING_SEEDS, DRAWING_SEEDS + count)
-        for row, (pixels, known) in enumerate(tqdm(pool.map(_one, seeds, chunksize=50), total=count, desc="draw", mininterval=10)):
+        for row, (pixels, known) in enumerate(
+            tqdm(pool.map(_one, seeds, chunksize=50), total=count, desc="draw", mininterval=10)
+        ):
             out[row] = pixels
             facts.append(known)
     np.save(pixel_file, out)

@@ -19,7 +19,9 @@ def train_tokenizer(speaker: Speaker, size: int = 3000, seed: int = 0) -> Tokeni
         vocab_size=size, special_tokens=[PAD, UNKNOWN, START], initial_alphabet=list(_CHARACTERS), show_progress=False
     )
     tokenizer.train_from_iterator(_lines(speaker, seed), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A", special_tokens=[(START, tokenizer.token_to_id(START))])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{START} $A", special_tokens=[(START, tokenizer.token_to_id(START))]
+    )
     return tokenizer
 
 

@@ -45,7 +45,11 @@ def cat(pen: Pen, colour: Colour) -> None:
         pen.oval(x, 0.5, 0.085, 0.1, (196, 222, 90))
         pen.oval(x, 0.5, 0.028, 0.085, (20, 20, 24), ink=False)
         for rise in (-0.04, 0.02, 0.08):
-            pen.line([(0.5 + side * 0.2, 0.71 + rise * 0.4), (0.5 + side * 0.49, 0.68 + rise * 1.4)], 0.009, blend(INK, WHITE, 0.5 if sum(colour) < 200 else 0.1))
+            pen.line(
+                [(0.5 + side * 0.2, 0.71 + rise * 0.4), (0.5 + side * 0.49, 0.68 + rise * 1.4)],
+                0.009,
+                blend(INK, WHITE, 0.5 if sum(colour) < 200 else 0.1),
+            )
     pen.oval(0.41, 0.74, 0.11, 0.08, shade(colour, 1.55), ink=False)
     pen.oval(0.59, 0.74, 0.11, 0.08, shade(colour, 1.55), ink=False)
     pen.polygon([(0.45, 0.64), (0.55, 0.64), (0.5, 0.7)], (226, 120, 130))
@@ -71,7 +75,11 @@ def bee(pen: Pen, colour: Colour) -> None:
     pen.polygon([(0.1, 0.6), (0.0, 0.64), (0.1, 0.68)], INK)
     pen.oval(0.42, 0.62, 0.34, 0.26, colour)
     for x, half in ((0.22, 0.2), (0.38, 0.255), (0.54, 0.24)):
-        pen.polygon([(x - 0.03, 0.62 - half), (x + 0.045, 0.62 - half), (x + 0.045, 0.62 + half), (x - 0.03, 0.62 + half)], (34, 30, 34), ink=False)
+        pen.polygon(
+            [(x - 0.03, 0.62 - half), (x + 0.045, 0.62 - half), (x + 0.045, 0.62 + half), (x - 0.03, 0.62 + half)],
+            (34, 30, 34),
+            ink=False,
+        )
     pen.disc(0.8, 0.58, 0.17, (40, 36, 40))
     pen.disc(0.86, 0.53, 0.05, WHITE, ink=False)
     pen.disc(0.87, 0.53, 0.025, INK, ink=False)

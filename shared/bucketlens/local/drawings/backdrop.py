@@ -21,27 +21,55 @@ _TINT: Mapping[str, tuple[Colour, float]] = {
     "fog": ((206, 212, 216), 0.5),
 }
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "car": ("road", "road", "meadow"), "house": ("meadow", "meadow", "snow"), "tree": ("meadow", "snow", "meadow"),
-    "flower": ("meadow", "plain"), "fish": ("underwater",), "bird": ("meadow", "plain"), "cat": ("room", "plain"),
-    "boat": ("sea",), "cup": ("table", "room"), "balloon": ("sky",), "star": ("sky", "plain"), "heart": ("plain",),
-    "umbrella": ("rain", "beach"), "apple": ("table", "plain"), "mushroom": ("meadow", "forest"), "butterfly": ("sky", "meadow"),
-    "robot": ("room", "plain"), "train": ("meadow", "road"), "bicycle": ("road", "meadow"), "snowman": ("snow",),
-    "rocket": ("space", "sky"), "cactus": ("desert", "desert", "room"), "lighthouse": ("sea",), "bee": ("sky", "meadow"),
-    "teapot": ("table", "room"), "ice cream": ("plain", "beach"),
-}  # fmt: skip
+    "car": ("road", "road", "meadow"),
+    "house": ("meadow", "meadow", "snow"),
+    "tree": ("meadow", "snow", "meadow"),
+    "flower": ("meadow", "plain"),
+    "fish": ("underwater",),
+    "bird": ("meadow", "plain"),
+    "cat": ("room", "plain"),
+    "boat": ("sea",),
+    "cup": ("table", "room"),
+    "balloon": ("sky",),
+    "star": ("sky", "plain"),
+    "heart": ("plain",),
+    "umbrella": ("rain", "beach"),
+    "apple": ("table", "plain"),
+    "mushroom": ("meadow", "forest"),
+    "butterfly": ("sky", "meadow"),
+    "robot": ("room", "plain"),
+    "train": ("meadow", "road"),
+    "bicycle": ("road", "meadow"),
+    "snowman": ("snow",),
+    "rocket": ("space", "sky"),
+    "cactus": ("desert", "desert", "room"),
+    "lighthouse": ("sea",),
+    "bee": ("sky", "meadow"),
+    "teapot": ("table", "room"),
+    "ice cream": ("plain", "beach"),
+}
 _GROUND: Mapping[str, Colour] = {
-    "meadow": (122, 182, 92), "road": (132, 134, 140), "snow": (234, 240, 246), "desert": (228, 194, 134), "beach": (238, 216, 164),
-    "forest": (92, 128, 70), "table": (186, 138, 92), "room": (204, 182, 154), "sea": (52, 124, 168), "rain": (146, 152, 160),
-}  # fmt: skip
+    "meadow": (122, 182, 92),
+    "road": (132, 134, 140),
+    "snow": (234, 240, 246),
+    "desert": (228, 194, 134),
+    "beach": (238, 216, 164),
+    "forest": (92, 128, 70),
+    "table": (186, 138, 92),
+    "room": (204, 182, 154),
+    "sea": (52, 124, 168),
+    "rain": (146, 152, 160),
+}
 HORIZON = 0.62
 
 
 def paint(size: tuple[int, int], setting: str, light: str, rng: random.Random) -> Image.Image:
     """An RGB backdrop of `size`; everything random comes from `rng`."""
-    width, height = size
     top, low = (vary(c, rng, 10) for c in _SKY[light])
     if setting in ("plain", "room", "table"):
-        wall = vary(rng.choice(((246, 238, 222), (226, 236, 240), (240, 226, 230), (228, 238, 222), (236, 232, 244))), rng, 6)
+        wall = vary(
+            rng.choice(((246, 238, 222), (226, 236, 240), (240, 226, 230), (228, 238, 222), (236, 232, 244))), rng, 6
+        )
         top, low = (_lit(shade(wall, f), light) for f in (0.97, 1.2))
     elif setting == "underwater":
         top, low = _lit((96, 190, 214), light), _lit((20, 84, 134), light)
@@ -51,7 +79,7 @@ def paint(size: tuple[int, int], setting: str, light: str, rng: random.Random) -
         top, low = (150, 164, 180), (206, 214, 222)
     image = _gradient(size, top, low)
     draw = ImageDraw.Draw(image)
-    if light == "night" and setting not in ("room", "table", "underwater") or setting == "space":
+    if (light == "night" and setting not in ("room", "table", "underwater")) or setting == "space":
         _stars(draw, size, rng)
     if setting not in ("room", "table", "underwater", "plain", "space", "rain"):
         _heaven(draw, size, light, rng)
@@ -78,7 +106,9 @@ def sunset(size: tuple[int, int], colour: Colour, rng: random.Random) -> Image.I
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=blend(colour, (255, 240, 150), 0.72))
     for _ in range(rng.randint(1, 4)):
         cx, cy, long = rng.uniform(0, width), rng.uniform(0.1, 0.4) * height, rng.uniform(0.12, 0.3) * width
-        draw.ellipse((cx - long, cy - height * 0.014, cx + long, cy + height * 0.014), fill=blend(colour, (255, 210, 190), 0.35))
+        draw.ellipse(
+            (cx - long, cy - height * 0.014, cx + long, cy + height * 0.014), fill=blend(colour, (255, 210, 190), 0.35)
+        )
     sea = _gradient((width, height - horizon), blend(colour, (50, 50, 110), 0.45), (22, 34, 78))
     image.paste(sea, (0, horizon))
     for row in range(horizon + 2, height, max(3, height // 50)):
@@ -114,9 +144,16 @@ def _heaven(draw: ImageDraw.ImageDraw, size: tuple[int, int], light: str, rng: r
     elif light == "day":
         draw.ellipse((x - r, y - r, x + r, y + r), fill=(255, 226, 110))
         for _ in range(rng.randint(1, 3)):
-            cx, cy, s = rng.uniform(0.1, 0.9) * width, rng.uniform(0.08, 0.3) * height, height * rng.uniform(0.035, 0.06)
+            cx, cy, s = (
+                rng.uniform(0.1, 0.9) * width,
+                rng.uniform(0.08, 0.3) * height,
+                height * rng.uniform(0.035, 0.06),
+            )
             for dx, dy, k in ((-1.2, 0.2, 0.8), (0, 0, 1.1), (1.2, 0.2, 0.8), (0.5, -0.5, 0.8)):
-                draw.ellipse((cx + (dx - k) * s, cy + (dy - k * 0.8) * s, cx + (dx + k) * s, cy + (dy + k * 0.8) * s), fill=(250, 252, 254))
+                draw.ellipse(
+                    (cx + (dx - k) * s, cy + (dy - k * 0.8) * s, cx + (dx + k) * s, cy + (dy + k * 0.8) * s),
+                    fill=(250, 252, 254),
+                )
     elif light == "dusk":
         y = height * HORIZON
         draw.ellipse((x - r * 1.5, y - r * 1.5, x + r * 1.5, y + r * 1.5), fill=(255, 206, 120))
@@ -133,14 +170,24 @@ def _ground(draw: ImageDraw.ImageDraw, size: tuple[int, int], setting: str, ligh
             draw.ellipse((cx - wide, horizon - height * 0.1, cx + wide, horizon + height * 0.3), fill=hill)
     for row in range(horizon, height):
         draw.line((0, row, width, row), fill=shade(base, 1.04 - 0.22 * (row - horizon) / (height - horizon)))
+    _details(draw, size, setting, light, base, rng)
+
+
+def _details(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], setting: str, light: str, base: Colour, rng: random.Random
+) -> None:
+    width, height = size
+    horizon = round(height * HORIZON)
     if setting == "road":
-        for x in range(-20, width, max(30, width // 7)):
-            draw.rectangle((x, height * 0.93, x + width // 14, height * 0.945), fill=_lit((240, 236, 214), light))
+        for left in range(-20, width, max(30, width // 7)):
+            draw.rectangle((left, height * 0.93, left + width // 14, height * 0.945), fill=_lit((240, 236, 214), light))
         draw.rectangle((0, horizon - height * 0.02, width, horizon), fill=_lit((112, 160, 88), light))
     elif setting == "sea":
         for _ in range(26):
             x, y = rng.uniform(0, width), rng.uniform(horizon + 4, height)
-            draw.line((x, y, x + width * rng.uniform(0.03, 0.09), y), fill=shade(base, 1.25), width=max(1, height // 160))
+            draw.line(
+                (x, y, x + width * rng.uniform(0.03, 0.09), y), fill=shade(base, 1.25), width=max(1, height // 160)
+            )
     elif setting in ("meadow", "forest", "desert"):
         for _ in range(40):
             x, y, r = rng.uniform(0, width), rng.uniform(horizon + 6, height), height * 0.008

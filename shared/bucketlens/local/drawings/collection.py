@@ -7,12 +7,27 @@ from .drawing import Drawing, Subject, draw_subject
 from .vocabulary import COUNTS, KINDS, LIGHTS, STYLES
 
 _FIXED: tuple[tuple[str, str, int, str], ...] = (
-    ("car", "red", 1, "day"), ("car", "red", 1, "dusk"), ("car", "red", 2, "day"), ("car", "red", 1, "night"),
-    ("car", "blue", 1, "day"), ("car", "blue", 3, "day"), ("car", "blue", 1, "night"), ("car", "green", 1, "day"), ("car", "yellow", 1, "fog"),
-    ("sunset", "orange", 1, "dusk"), ("sunset", "red", 1, "dusk"), ("sunset", "pink", 1, "dusk"), ("sunset", "purple", 1, "dusk"),
-    ("boat", "red", 2, "night"), ("boat", "blue", 2, "night"), ("boat", "yellow", 1, "day"), ("boat", "green", 3, "day"),
-    ("bee", "yellow", 1, "day"), ("bee", "yellow", 3, "day"), ("bee", "orange", 2, "day"),
-)  # fmt: skip
+    ("car", "red", 1, "day"),
+    ("car", "red", 1, "dusk"),
+    ("car", "red", 2, "day"),
+    ("car", "red", 1, "night"),
+    ("car", "blue", 1, "day"),
+    ("car", "blue", 3, "day"),
+    ("car", "blue", 1, "night"),
+    ("car", "green", 1, "day"),
+    ("car", "yellow", 1, "fog"),
+    ("sunset", "orange", 1, "dusk"),
+    ("sunset", "red", 1, "dusk"),
+    ("sunset", "pink", 1, "dusk"),
+    ("sunset", "purple", 1, "dusk"),
+    ("boat", "red", 2, "night"),
+    ("boat", "blue", 2, "night"),
+    ("boat", "yellow", 1, "day"),
+    ("boat", "green", 3, "day"),
+    ("bee", "yellow", 1, "day"),
+    ("bee", "yellow", 3, "day"),
+    ("bee", "orange", 2, "day"),
+)
 
 
 def collection(count: int = 120, seed: int = 7) -> Iterator[Drawing]:

@@ -16,15 +16,33 @@ from .vocabulary import COUNTS, KINDS, LIGHTS, STYLES
 
 _Artist = Callable[[Pen, Colour], None]
 _ARTISTS: Mapping[str, tuple[_Artist, float]] = {  # and width over height
-    "car": (vehicles.car, 1.75), "house": (things.house, 1.0), "tree": (nature.tree, 0.85), "flower": (nature.flower, 0.72),
-    "fish": (animals.fish, 1.4), "bird": (animals.bird, 1.15), "cat": (animals.cat, 1.05), "boat": (vehicles.boat, 1.0),
-    "cup": (things.cup, 1.15), "balloon": (vehicles.balloon, 0.75), "star": (nature.star, 1.0), "heart": (nature.heart, 1.0),
-    "umbrella": (things.umbrella, 1.05), "apple": (nature.apple, 0.95), "mushroom": (nature.mushroom, 1.0),
-    "butterfly": (animals.butterfly, 1.15), "robot": (animals.robot, 0.85), "train": (vehicles.train, 1.7),
-    "bicycle": (vehicles.bicycle, 1.5), "snowman": (animals.snowman, 0.8), "rocket": (vehicles.rocket, 0.7),
-    "cactus": (nature.cactus, 0.75), "lighthouse": (things.lighthouse, 0.55), "bee": (animals.bee, 1.25),
-    "teapot": (things.teapot, 1.3), "ice cream": (nature.ice_cream, 0.62),
-}  # fmt: skip
+    "car": (vehicles.car, 1.75),
+    "house": (things.house, 1.0),
+    "tree": (nature.tree, 0.85),
+    "flower": (nature.flower, 0.72),
+    "fish": (animals.fish, 1.4),
+    "bird": (animals.bird, 1.15),
+    "cat": (animals.cat, 1.05),
+    "boat": (vehicles.boat, 1.0),
+    "cup": (things.cup, 1.15),
+    "balloon": (vehicles.balloon, 0.75),
+    "star": (nature.star, 1.0),
+    "heart": (nature.heart, 1.0),
+    "umbrella": (things.umbrella, 1.05),
+    "apple": (nature.apple, 0.95),
+    "mushroom": (nature.mushroom, 1.0),
+    "butterfly": (animals.butterfly, 1.15),
+    "robot": (animals.robot, 0.85),
+    "train": (vehicles.train, 1.7),
+    "bicycle": (vehicles.bicycle, 1.5),
+    "snowman": (animals.snowman, 0.8),
+    "rocket": (vehicles.rocket, 0.7),
+    "cactus": (nature.cactus, 0.75),
+    "lighthouse": (things.lighthouse, 0.55),
+    "bee": (animals.bee, 1.25),
+    "teapot": (things.teapot, 1.3),
+    "ice cream": (nature.ice_cream, 0.62),
+}
 _FLOATING = {"fish", "balloon", "star", "heart", "butterfly", "bee", "rocket", "cat", "ice cream"}
 _SIZES = ((480, 360), (400, 400), (360, 480), (560, 400), (640, 400), (420, 340), (340, 420), (512, 512), (400, 320))
 
@@ -44,8 +62,8 @@ class Subject:
 class Drawing:
     """One drawn picture (RGB, sides 320..640 pixels), what it shows, and a made-up record of where and when.
 
-    `name` is a file name whose suffix says the format: .jpg, .png or .webp. `captions` and `tags` are true of the picture.
-    `taken_at` is local time without a zone and fits the light.
+    `name` is a file name whose suffix says the format: .jpg, .png or .webp. `captions` and `tags` are true of the
+    picture. `taken_at` is local time without a zone and fits the light.
     """
 
     name: str
@@ -83,7 +101,9 @@ def draw_subject(subject: Subject, seed: int, number: int | None = None) -> Draw
     image = _compose(subject, size, rng)
     seen: Entry = entry(subject.kind, subject.light, rng)
     suffix = rng.choices(("jpg", "png", "webp"), (80, 12, 8))[0]
-    stem = "-".join((*([COUNTS[subject.count]] if subject.count > 1 else []), subject.colour, *_spoken(subject).split()))
+    stem = "-".join(
+        (*([COUNTS[subject.count]] if subject.count > 1 else []), subject.colour, *_spoken(subject).split())
+    )
     return Drawing(
         name=f"{stem}-{seed % 100_000 if number is None else number:02d}.{suffix}",
         image=image,

@@ -6,7 +6,15 @@ from PIL import Image
 
 from .drawing import Drawing
 
-_MAKE, _MODEL, _DESCRIPTION, _DATE_TIME, _EXIF_IFD, _GPS_IFD, _ORIGINAL = 0x010F, 0x0110, 0x010E, 0x0132, 0x8769, 0x8825, 0x9003
+_MAKE, _MODEL, _DESCRIPTION, _DATE_TIME, _EXIF_IFD, _GPS_IFD, _ORIGINAL = (
+    0x010F,
+    0x0110,
+    0x010E,
+    0x0132,
+    0x8769,
+    0x8825,
+    0x9003,
+)
 _OPTIONS: dict[str, tuple[str, dict[str, int]]] = {
     "jpg": ("JPEG", {"quality": 88}),
     "png": ("PNG", {"compress_level": 6}),
@@ -15,7 +23,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def encode(drawing: Drawing) -> bytes:
-    """The file that `drawing.name` promises, with DateTimeOriginal, Make, Model, ImageDescription and GPS position in EXIF."""
+    """The file that `drawing.name` promises, with DateTimeOriginal, Make, Model, ImageDescription, GPS in EXIF."""
     form, options = _OPTIONS[drawing.name.rpartition(".")[2]]
     out = BytesIO()
     drawing.image.save(out, form, exif=_exif(drawing).tobytes(), **options)

@@ -30,10 +30,12 @@ def layer(image: Image.Image, style: str, light: str, rng: random.Random) -> Ima
 
 def picture(image: Image.Image, style: str, light: str, rng: random.Random) -> Image.Image:
     """The whole RGB picture with the fog, the paper or the strokes that light and style ask for."""
-    pixels = np.asarray(image, np.float32)
+    pixels: Floats = np.asarray(image, np.float32)
     height, width = pixels.shape[:2]
     if light == "fog":
-        veil = (0.24 + 0.26 * _noise((height, width), rng, 4) * np.linspace(1.2, 0.7, height, dtype=np.float32)[:, None])[..., None]
+        veil = (
+            0.24 + 0.26 * _noise((height, width), rng, 4) * np.linspace(1.2, 0.7, height, dtype=np.float32)[:, None]
+        )[..., None]
         pixels = pixels * (1 - veil) + np.asarray([214, 219, 222], np.float32) * veil
     if style == "watercolour":
         pixels = _displace(pixels, rng, height * 0.012)
@@ -41,7 +43,8 @@ def picture(image: Image.Image, style: str, light: str, rng: random.Random) -> I
         pixels = pixels * (0.95 + 0.1 * grain) * 0.93 + 255 * 0.06
     elif style == "sketch":
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        hatch = (np.sin((x + y * 1.3 + 6 * _noise((height, width), rng, 12)) * (2.1 * 320 / height)) > 0.75)[..., None]
+        waves = np.sin((x + y * 1.3 + 6 * _noise((height, width), rng, 12)) * (2.1 * 320 / height))
+        hatch = (waves > 0.75).astype(np.float32)[..., None]
         pixels = pixels * (1 - 0.06 * hatch)
         pixels = pixels * 0.93 + np.asarray([252, 248, 238], np.float32) * 0.07
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGB")
@@ -59,7 +62,10 @@ def _noise(shape: tuple[int, int], rng: random.Random, cells: int) -> Floats:
     """Smooth noise in 0..1 with about `cells` bumps along an edge."""
     source = np.random.default_rng(rng.randrange(2**32)).random((cells, cells), np.float32)
     small = Image.fromarray((source * 255).astype(np.uint8))
-    return np.asarray(small.resize((shape[1], shape[0]), Image.Resampling.BICUBIC), np.float32) / 255
+    smooth: Floats = np.asarray(small.resize((shape[1], shape[0]), Image.Resampling.BICUBIC), np.float32) / np.float32(
+        255
+    )
+    return smooth
 
 
 def _displace(pixels: Floats, rng: random.Random, reach: float) -> Floats:

@@ -11,7 +11,14 @@ _STALK: Colour = (62, 132, 60)
 
 def tree(pen: Pen, colour: Colour) -> None:
     pen.polygon([(0.44, 0.5), (0.56, 0.5), (0.6, 0.99), (0.4, 0.99)], WOOD)
-    for x, y, r, tone in ((0.3, 0.46, 0.2, 0.85), (0.7, 0.46, 0.2, 0.85), (0.5, 0.48, 0.2, 0.9), (0.38, 0.28, 0.2, 1.0), (0.62, 0.28, 0.2, 1.0), (0.5, 0.2, 0.18, 1.1)):
+    for x, y, r, tone in (
+        (0.3, 0.46, 0.2, 0.85),
+        (0.7, 0.46, 0.2, 0.85),
+        (0.5, 0.48, 0.2, 0.9),
+        (0.38, 0.28, 0.2, 1.0),
+        (0.62, 0.28, 0.2, 1.0),
+        (0.5, 0.2, 0.18, 1.1),
+    ):
         pen.oval(x, y, r * 1.1, r, shade(colour, tone), ink=False)
     for x, y in ((0.36, 0.24), (0.56, 0.16), (0.66, 0.32), (0.42, 0.42)):
         pen.oval(x, y, 0.05, 0.03, shade(colour, 1.35), ink=False)
@@ -23,7 +30,14 @@ def flower(pen: Pen, colour: Colour) -> None:
     pen.oval(0.34, 0.84, 0.16, 0.05, _LEAF, turn=25)
     for i in range(7):
         a = i * math.tau / 7 - math.pi / 2
-        pen.oval(0.5 + 0.24 * math.cos(a), 0.31 + 0.19 * math.sin(a), 0.15, 0.085, colour, turn=math.degrees(math.atan2(0.19 * math.sin(a), 0.24 * math.cos(a))))
+        pen.oval(
+            0.5 + 0.24 * math.cos(a),
+            0.31 + 0.19 * math.sin(a),
+            0.15,
+            0.085,
+            colour,
+            turn=math.degrees(math.atan2(0.19 * math.sin(a), 0.24 * math.cos(a))),
+        )
     middle = (250, 206, 60) if colour[2] > 90 or colour[1] < 120 else (130, 80, 40)
     pen.oval(0.5, 0.31, 0.12, 0.09, middle)
 
@@ -90,5 +104,10 @@ def ice_cream(pen: Pen, colour: Colour) -> None:
         pen.oval(x, 0.45, 0.085, 0.055, colour, ink=False)
     pen.oval(0.5, 0.17, 0.2, 0.14, blend(colour, WHITE, 0.35))
     pen.disc(0.5, 0.05, 0.045, (206, 40, 56))
-    for x, y, tone in ((0.36, 0.3, (90, 150, 220)), (0.6, 0.34, (250, 206, 60)), (0.5, 0.27, (90, 180, 90)), (0.66, 0.26, INK)):
+    for x, y, tone in (
+        (0.36, 0.3, (90, 150, 220)),
+        (0.6, 0.34, (250, 206, 60)),
+        (0.5, 0.27, (90, 180, 90)),
+        (0.66, 0.26, INK),
+    ):
         pen.line([(x, y), (x + 0.03, y + 0.015)], 0.014, tone)

@@ -51,19 +51,29 @@ class Pen:
     def ring(self, x: float, y: float, radius: float, thick: float, fill: Colour) -> None:
         """A circle's line; radius and thickness are shares of the layer's height."""
         points = [
-            (x + radius * self._height / self._width * math.cos(i * math.tau / 48), y + radius * math.sin(i * math.tau / 48))
+            (
+                x + radius * self._height / self._width * math.cos(i * math.tau / 48),
+                y + radius * math.sin(i * math.tau / 48),
+            )
             for i in range(49)
         ]
         self.line(points, thick, fill)
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, fill: Colour, round_by: float = 0.0, ink: bool = True) -> None:
+    def box(
+        self, x0: float, y0: float, x1: float, y1: float, fill: Colour, round_by: float = 0.0, ink: bool = True
+    ) -> None:
         """A rectangle; `round_by` is the corner radius as a share of the layer's height."""
         rx, ry = min(round_by * self._height / self._width, (x1 - x0) / 2), min(round_by, (y1 - y0) / 2)
         if not round_by:
             self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill, ink)
             return
         points = []
-        for cx, cy, start in ((x1 - rx, y0 + ry, -90), (x1 - rx, y1 - ry, 0), (x0 + rx, y1 - ry, 90), (x0 + rx, y0 + ry, 180)):
+        for cx, cy, start in (
+            (x1 - rx, y0 + ry, -90),
+            (x1 - rx, y1 - ry, 0),
+            (x0 + rx, y1 - ry, 90),
+            (x0 + rx, y0 + ry, 180),
+        ):
             for step in range(0, 91, 15):
                 a = math.radians(start + step)
                 points.append((cx + rx * math.cos(a), cy + ry * math.sin(a)))

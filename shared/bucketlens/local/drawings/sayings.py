@@ -8,7 +8,11 @@ def captions(kind: str, colour: str, count: int, style: str, light: str) -> tupl
     noun = KINDS[kind]
     if noun.scene:
         long = noun.also[0]
-        return (long, f"{with_article(colour)} {kind}", f"{with_article(STYLE_PHRASES[style][0])} of {with_article(long)}, mostly {colour}")
+        return (
+            long,
+            f"{with_article(colour)} {kind}",
+            f"{with_article(STYLE_PHRASES[style][0])} of {with_article(long)}, mostly {colour}",
+        )
     several = count > 1
     plain = f"{COUNTS[count]} {colour} {noun.plural}" if several else f"{with_article(colour)} {kind}"
     when = LIGHT_PHRASES[light][0]

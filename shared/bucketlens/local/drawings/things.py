@@ -25,7 +25,11 @@ def lighthouse(pen: Pen, colour: Colour) -> None:
     for i in range(3):
         top, low = 0.33 + i * 0.22, 0.44 + i * 0.22
         wide_top, wide_low = 0.14 + (top - 0.27) * 0.147, 0.14 + (low - 0.27) * 0.147
-        pen.polygon([(0.5 - wide_top, top), (0.5 + wide_top, top), (0.5 + wide_low, low), (0.5 - wide_low, low)], colour, ink=False)
+        pen.polygon(
+            [(0.5 - wide_top, top), (0.5 + wide_top, top), (0.5 + wide_low, low), (0.5 - wide_low, low)],
+            colour,
+            ink=False,
+        )
     pen.box(0.3, 0.24, 0.7, 0.28, INK)
     pen.box(0.39, 0.12, 0.61, 0.24, (255, 240, 150))
     pen.polygon([(0.34, 0.12), (0.5, 0.02), (0.66, 0.12)], colour)
@@ -45,7 +49,10 @@ def cup(pen: Pen, colour: Colour) -> None:
 
 def teapot(pen: Pen, colour: Colour) -> None:
     pen.ring(0.2, 0.55, 0.2, 0.06, shade(colour, 0.8))
-    pen.polygon([(0.7, 0.72), (0.74, 0.5), (0.88, 0.34), (0.98, 0.3), (0.97, 0.38), (0.9, 0.46), (0.84, 0.74)], shade(colour, 0.88))
+    pen.polygon(
+        [(0.7, 0.72), (0.74, 0.5), (0.88, 0.34), (0.98, 0.3), (0.97, 0.38), (0.9, 0.46), (0.84, 0.74)],
+        shade(colour, 0.88),
+    )
     pen.oval(0.5, 0.6, 0.31, 0.33, colour)
     pen.box(0.34, 0.87, 0.66, 0.95, shade(colour, 0.75), 0.02)
     pen.oval(0.5, 0.3, 0.17, 0.06, shade(colour, 1.25))
@@ -67,14 +74,16 @@ def umbrella(pen: Pen, colour: Colour) -> None:
         arc = [(low + (high - low) * t, 0.56 - 0.055 * math.sin(math.pi * t)) for t in (0.0, 0.3, 0.5, 0.7, 1.0)]
         top = (0.5, 0.1)
         pull = [(0.5 + (high - 0.5) * 0.75, 0.3)] if middle > 0.5 else [(0.5, 0.3)]
-        back = [(0.5 + (low - 0.5) * 0.75, 0.3)] if middle > 0.5 else [(0.5 + (low - 0.5) * 0.75, 0.3)]
+        back = [(0.5 + (low - 0.5) * 0.75, 0.3)]
         pen.polygon([*arc, *pull, top, *back], darker, ink=False)
     pen.line([(0.5, 0.1), (0.5, 0.03)], 0.025, INK)
 
 
 def mountain_ridge(pen: Pen, colour: Colour) -> None:
     far = blend(colour, (200, 214, 230), 0.5)
-    pen.polygon([(0.0, 1.0), (0.0, 0.6), (0.18, 0.36), (0.4, 0.68), (0.6, 0.44), (0.84, 0.7), (1.0, 0.5), (1.0, 1.0)], far)
+    pen.polygon(
+        [(0.0, 1.0), (0.0, 0.6), (0.18, 0.36), (0.4, 0.68), (0.6, 0.44), (0.84, 0.7), (1.0, 0.5), (1.0, 1.0)], far
+    )
     for left, top, right, peak in ((0.02, 0.14, 0.72, 0.38), (0.44, 0.3, 1.06, 0.76)):
         pen.polygon([(left, 1.0), (peak, top), (right, 1.0)], colour)
         pen.polygon([(peak, top), (right, 1.0), (peak + 0.06, 1.0), (peak + 0.02, 0.62)], shade(colour, 0.8), ink=False)

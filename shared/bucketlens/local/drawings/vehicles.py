@@ -69,7 +69,10 @@ def rocket(pen: Pen, colour: Colour) -> None:
     pen.polygon([(0.44, 0.76), (0.5, 0.9), (0.56, 0.76)], (255, 236, 130), ink=False)
     pen.polygon([(0.32, 0.5), (0.1, 0.8), (0.34, 0.74)], accent)
     pen.polygon([(0.68, 0.5), (0.9, 0.8), (0.66, 0.74)], accent)
-    side = [(0.5 + 0.2 * math.sin(t * math.pi * 0.62) ** 0.8, 0.03 + 0.75 * t) for t in (0, 0.04, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)]
+    side = [
+        (0.5 + 0.2 * math.sin(t * math.pi * 0.62) ** 0.8, 0.03 + 0.75 * t)
+        for t in (0, 0.04, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+    ]
     body = side + [(1 - x, y) for x, y in reversed(side)]
     pen.polygon(body, colour)
     nose = [p for p in side if p[1] < 0.2]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """What a kind is called. `scene` kinds fill the picture: their count is always one and they have their own colours."""
+    """What a kind is called. A `scene` fills the picture: its count is always one."""
 
     plural: str
     also: tuple[str, ...] = ()
@@ -26,16 +26,24 @@ KINDS: Mapping[str, Noun] = {
     "fish": Noun("fish", (), ("animal", "sea animal"), _BRIGHT),
     "bird": Noun("birds", (), ("animal",), ("red", "blue", "yellow", "green", "brown", "black", "white")),
     "cat": Noun("cats", ("kitten", "cat face"), ("animal", "pet"), ("orange", "black", "white", "brown", "grey")),
-    "boat": Noun("boats", ("sailing boat", "sailboat", "ship"), ("vehicle", "water"), ("red", "blue", "yellow", "green", "white")),
-    "sunset": Noun(
-        "sunsets", ("sunset over the sea", "setting sun", "sun over the sea"), ("landscape", "water", "sea"), ("orange", "red", "pink", "purple"), True
+    "boat": Noun(
+        "boats", ("sailing boat", "sailboat", "ship"), ("vehicle", "water"), ("red", "blue", "yellow", "green", "white")
     ),
-    "mountain": Noun("mountains", ("snowy mountain", "mountain landscape"), ("landscape",), ("grey", "blue", "purple", "brown"), True),
+    "sunset": Noun(
+        "sunsets",
+        ("sunset over the sea", "setting sun", "sun over the sea"),
+        ("landscape", "water", "sea"),
+        ("orange", "red", "pink", "purple"),
+        True,
+    ),
+    "mountain": Noun(
+        "mountains", ("snowy mountain", "mountain landscape"), ("landscape",), ("grey", "blue", "purple", "brown"), True
+    ),
     "cup": Noun("cups", ("cup of coffee", "mug"), ("drink",), _ANY),
     "balloon": Noun("balloons", (), ("toy",), _BRIGHT),
     "star": Noun("stars", (), ("shape",), ("yellow", "orange", "blue", "red", "pink", "white")),
     "heart": Noun("hearts", (), ("shape",), ("red", "pink", "purple", "blue", "orange")),
-    "umbrella": Noun("umbrellas", ("parasol",), (), _BRIGHT + ("black",)),
+    "umbrella": Noun("umbrellas", ("parasol",), (), (*_BRIGHT, "black")),
     "apple": Noun("apples", (), ("fruit", "food"), ("red", "green", "yellow")),
     "mushroom": Noun("mushrooms", ("toadstool",), ("food",), ("red", "brown", "orange", "white")),
     "butterfly": Noun("butterflies", (), ("insect", "animal"), _BRIGHT),
@@ -47,8 +55,10 @@ KINDS: Mapping[str, Noun] = {
     "cactus": Noun("cacti", ("cactuses",), ("plant",), ("green",)),
     "lighthouse": Noun("lighthouses", ("beacon",), ("building", "tower"), ("red", "blue", "black", "green")),
     "bee": Noun("bees", ("honeybee",), ("insect", "animal"), ("yellow", "orange")),
-    "teapot": Noun("teapots", ("pot of tea",), ("kitchenware",), _BRIGHT + ("white", "brown")),
-    "ice cream": Noun("ice creams", ("ice cream cone",), ("dessert", "food"), ("pink", "brown", "white", "green", "yellow")),
+    "teapot": Noun("teapots", ("pot of tea",), ("kitchenware",), (*_BRIGHT, "white", "brown")),
+    "ice cream": Noun(
+        "ice creams", ("ice cream cone",), ("dessert", "food"), ("pink", "brown", "white", "green", "yellow")
+    ),
 }
 
 LIGHTS: tuple[str, ...] = ("day", "night", "dusk", "fog")

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Train, export and measure the embedded model: sh reproduce.sh PARQUET WORK [MINUTES]
+set -eu
+data=$1 work=$2 minutes=${3:-68}
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+export PYTHONPATH="$root/shared"
+# Keep freed memory instead of handing it back at every step: about 1.3 times as fast with glibc.
+export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=268435456
+python "$here/train.py" --data "$data" --out "$work" --minutes "$minutes"
+python "$here/export.py" --run "$work" --bundle "$here/../bundle"
+python "$here/evaluate.py" --bundle "$here/../bundle" --data "$data" --cache "$work/cache"
