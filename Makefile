@@ -9,18 +9,21 @@ export SAM ?= $(abspath $(SAM_VENV))/bin/sam
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers check build sam validate model bench clean
+.PHONY: help setup demo test lint types layers build sam validate model bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## make the virtual environment (Python 3.11 or newer; PYTHON=... chooses one)
 
-demo: setup ## index a few hundred drawn images and search them, all in one process
+demo: setup ## draw pictures, index them, search them; writes out/demo.png
 	$(BIN)/bucketlens demo
 
-test: setup lint types layers ## everything that must hold; sam and Lambda's emulator join in where they are installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## everything that must hold: lint, types, layers, tests; sam and an engine join in where they are there
+	@failed=0; \
+	for check in lint types layers; do $(MAKE) --no-print-directory $$check || failed=1; done; \
+	$(BIN)/python -m pytest $(PYTEST_ARGS) || failed=$$?; \
+	exit $$failed
 
 lint: setup ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -40,9 +43,10 @@ build: sam ## build functions and layers into .aws-sam (needs python3.13)
 validate: sam ## check template.yaml
 	$(SAM) validate --lint
 
-model: setup ## train the embedded model anew (minutes to hours; installs torch)
-	$(BIN)/python -m pip install --quiet -e '.[train]'
-	$(BIN)/python -m layers.model.recipe.train
+model: setup ## train the embedded model anew: make model DATA=photographs.parquet (over an hour; installs torch)
+	@test -f "$(DATA)" || { echo "Name the photographs: make model DATA=photographs.parquet (layers/model/recipe/README.md says what is in it)"; exit 1; }
+	$(call pip,$(VENV)) install --quiet -r layers/model/recipe/requirements.txt
+	PATH="$(abspath $(BIN)):$$PATH" sh layers/model/recipe/reproduce.sh "$(abspath $(DATA))" "$(abspath build/model)"
 
 bench: setup ## measure search against brute force
 	$(BIN)/python -m tests.bench
