@@ -45,7 +45,7 @@ validate: sam ## check template.yaml
 
 model: setup ## train the embedded model anew: make model DATA=photographs.parquet (over an hour; installs torch)
 	@test -f "$(DATA)" || { echo "Name the photographs: make model DATA=photographs.parquet (layers/model/recipe/README.md says what is in it)"; exit 1; }
-	$(call pip,$(VENV)) install --quiet -r layers/model/recipe/requirements.txt
+	@$(call pip,$(VENV)) install --quiet --disable-pip-version-check -r layers/model/recipe/requirements.txt
 	PATH="$(abspath $(BIN)):$$PATH" sh layers/model/recipe/reproduce.sh "$(abspath $(DATA))" "$(abspath build/model)"
 
 bench: setup ## measure search against brute force
@@ -60,12 +60,12 @@ $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another, make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(VENV)
-	$(call pip,$(VENV)) install --quiet --disable-pip-version-check -e '.[local,test]'
+	@$(call pip,$(VENV)) install --quiet --disable-pip-version-check -e '.[local,test]'
 	@touch $@
 
 $(SAM_VENV)/.ready:
 	@$(PYTHON) -m venv $(SAM_VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(SAM_VENV)
-	$(call pip,$(SAM_VENV)) install --quiet --disable-pip-version-check 'aws-sam-cli>=1.170,<2' setuptools
+	@$(call pip,$(SAM_VENV)) install --quiet --disable-pip-version-check 'aws-sam-cli>=1.170,<2' setuptools
 	@touch $@
 
-pip = $(shell test -x $(1)/bin/pip && echo $(1)/bin/python -m pip || echo $(PYTHON) -m pip --python $(1)/bin/python)
+pip = if [ -x $(1)/bin/pip ]; then set -- $(1)/bin/python -m pip; else set -- $(PYTHON) -m pip --python $(1)/bin/python; fi; "$$@"
