@@ -9,7 +9,8 @@ from bucketlens.edge.events import failures, parse_ingest
 from bucketlens.edge.report import log_line
 from bucketlens.errors import Retryable
 from bucketlens.handlers.wiring import Wiring
-from bucketlens.pipelines.ingest import Ingest, ingest
+from bucketlens.pipelines.append import Ingest
+from bucketlens.pipelines.ingest import ingest
 
 Handler = Callable[[object, object], dict[str, object]]
 

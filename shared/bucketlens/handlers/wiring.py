@@ -15,8 +15,8 @@ from bucketlens.errors import Misconfigured
 from bucketlens.model.bundle import Bundle, embedded_bundle
 from bucketlens.model.encode import Encoder
 from bucketlens.model.fetch import fetch_bundle
+from bucketlens.pipelines.append import Ingest
 from bucketlens.pipelines.compact import Compact
-from bucketlens.pipelines.ingest import Ingest
 from bucketlens.pipelines.query import QueryTools
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.view import Views

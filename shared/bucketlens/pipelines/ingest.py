@@ -6,43 +6,17 @@ reordered and late events end in the same state. The index's manifest is never t
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeVar
 
-from bucketlens import keys
-from bucketlens.errors import BucketlensError, Exists, Misconfigured, Retryable
-from bucketlens.index import segment
-from bucketlens.index.block import Block, metadata_at, sequencer_at
-from bucketlens.model.encode import Encoder
-from bucketlens.pipelines.describe import bare
-from bucketlens.pipelines.observe import SIDECAR, Observed, is_sidecar, look, row_of, sidecar_key
-from bucketlens.records import Kind, ModelIdentity, Notice, Row, Sequencer
-from bucketlens.search.view import Views
-from bucketlens.settings import Settings
-from bucketlens.store.protocol import Images, Store
-from bucketlens.table.snapshot import read_manifest
-
-T = TypeVar("T")
-
-_AHEAD = 4
-"""Objects held in memory while one is decoded."""
-_TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Ingest:
-    """What ingest works with."""
-
-    store: Store
-    images: Images
-    encoder: Encoder
-    views: Views
-    settings: Settings
+from bucketlens.errors import BucketlensError
+from bucketlens.pipelines.append import Ingest, append, check_model, storable
+from bucketlens.pipelines.each import ahead, contained
+from bucketlens.pipelines.ensure import ensure
+from bucketlens.pipelines.observe import image_of, is_sidecar, look, row_of, sidecar_key
+from bucketlens.records import Kind, Notice, Row, Sequencer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +38,7 @@ def ingest(notices: Sequence[Notice], tools: Ingest) -> IngestReport:
     ignored = 0
     for notice in notices:
         collection = tools.settings.collection_of(notice.key)
-        if collection is None or notice.key.endswith("/") or notice.bucket != tools.settings.bucket:
+        if collection is None or _image(notice.key) is None or notice.bucket != tools.settings.bucket:
             ignored += 1
         else:
             by_collection[collection].append(notice)
@@ -78,18 +52,17 @@ def _ingest_collection(collection: str, notices: Sequence[Notice], tools: Ingest
         newest[notice.key] = max(notice.sequencer, newest.get(notice.key, notice.sequencer))
     failures: dict[str, str] = {}
     try:
-        _check_model(collection, tools)
-        observed, rows = _observe({key: at for key, at in newest.items() if _ordered(key, at)}, tools, failures)
-        written, repeated = _append(collection, list(rows.values()), tools)
+        check_model(collection, tools)
+        rows, sidecars = _observe({key: at for key, at in newest.items() if _ordered(key, at)}, tools, failures)
+        written, repeated = append(collection, list(rows.values()), tools)
     except BucketlensError as error:
         return IngestReport(failed={notice: str(error) for notice in notices})
-    due = {key: key.removesuffix(SIDECAR) for key, at in newest.items() if not _ordered(key, at)}
-    due |= {key: key for key in _changed_meanwhile(observed, tools, failures)}
-    for cause, key in sorted(due.items()):
-        with _contained(failures, cause):
-            written += ensure(collection, key, tools)
+    causes = {key: _image(key) or key for key, at in newest.items() if not _ordered(key, at)}
+    causes |= {key: key for key in _changed_meanwhile(sidecars, tools, failures)}
+    ensured = ensure(collection, causes.values(), tools)
+    failures |= {cause: ensured.failures[key] for cause, key in causes.items() if key in ensured.failures}
     return IngestReport(
-        written=tuple(written),
+        written=(*written, *ensured.written),
         repeated=tuple(repeated),
         images=sum(row.kind is Kind.IMAGE for row in rows.values()),
         removed=sum(row.kind is Kind.TOMBSTONE for row in rows.values()),
@@ -98,29 +71,11 @@ def _ingest_collection(collection: str, notices: Sequence[Notice], tools: Ingest
     )
 
 
-def ensure(collection: str, key: str, tools: Ingest) -> list[str]:
-    """Write rows until the index says what the bucket says about a key. Returns the segments written.
-
-    For changes whose event does not order the key itself: a sidecar's, and events without a sequencer. A row written
-    here beats what it replaces and loses to any later event. Of two that race, the one that writes last looks last,
-    sees the other's row or the other's reason, and writes again: the loop ends when what was read before the write is
-    still true after it.
-    """
-    written: list[str] = []
-    for _ in range(_TRIES):
-        before = _versions(key, tools)
-        known, stands = _known(collection, key, tools)
-        if known == before and (written or not tools.settings.object_tags):
-            return written  # tags have no version of their own: with them, one row is written to be sure
-        row = row_of(look(tools.images, key, tools.settings), stands.next_revision(), tools.encoder, tools.settings)
-        if row.kind is Kind.TOMBSTONE and known == (None, None):
-            return written
-        new, _ = _append(collection, [row], tools)
-        written += new
-        after = _versions(key, tools)
-        if after == before and _known(collection, key, tools)[1] == row.sequencer:
-            return written
-    raise Retryable("An image or its sidecar keeps changing while it is being indexed.", code="contention", value=key)
+def _image(key: str) -> str | None:
+    """The image that an event of this key asks to look at; None for folder markers and sidecars of no image."""
+    if is_sidecar(key):
+        return image_of(key)
+    return None if key.endswith("/") else key
 
 
 def _ordered(key: str, at: Sequencer) -> bool:
@@ -130,90 +85,32 @@ def _ordered(key: str, at: Sequencer) -> bool:
 
 def _observe(
     wanted: Mapping[str, Sequencer], tools: Ingest, failures: dict[str, str]
-) -> tuple[list[Observed], dict[str, Row]]:
-    observed: list[Observed] = []
+) -> tuple[dict[str, Row], dict[str, str | None]]:
+    """The rows to write, and of each object that is there the version of the sidecar that was read with it.
+
+    Bodies are let go as soon as they are rows: a batch may bring more bytes than fit into memory together.
+    """
     rows: dict[str, Row] = {}
-    with ThreadPoolExecutor(max(1, min(tools.settings.threads, _AHEAD))) as pool:
-        for key, look_result in _ahead(pool, lambda key: look(tools.images, key, tools.settings), sorted(wanted)):
-            with _contained(failures, key):
-                seen = look_result.result()
-                rows[key] = row_of(seen, wanted[key], tools.encoder, tools.settings)
-                observed.append(seen)
-    return observed, rows
+    sidecars: dict[str, str | None] = {}
+    for key, look_result in ahead(
+        tools.settings.threads, lambda key: look(tools.images, key, tools.settings), sorted(wanted)
+    ):
+        with contained(failures, key):
+            seen = look_result.result()
+            rows[key] = storable(row_of(seen, wanted[key], tools.encoder, tools.settings), tools)
+            if seen.source is not None:
+                sidecars[key] = seen.sidecar_etag
+    return rows, sidecars
 
 
-def _append(collection: str, rows: Sequence[Row], tools: Ingest) -> tuple[list[str], list[str]]:
-    """One log segment by one conditional PUT: (new segments, segments that were there already)."""
-    if not rows:
-        return [], []
-    ordered = sorted(rows, key=lambda row: row.key)
-    body = segment.pack(Block.of(ordered, tools.encoder.identity.dimension), tools.encoder.identity)
-    id = keys.segment_id(max(row.sequencer for row in ordered).base, body)
-    try:
-        tools.store.create(keys.render(keys.Segment(collection, id)), body)
-    except Exists:
-        return [], [id]
-    return [id], []
-
-
-def _changed_meanwhile(observed: Sequence[Observed], tools: Ingest, failures: dict[str, str]) -> list[str]:
-    """Keys whose sidecar changed while their row was being written: the sidecar's own event may have come too early."""
+def _changed_meanwhile(read: Mapping[str, str | None], tools: Ingest, failures: dict[str, str]) -> list[str]:
+    """Keys whose sidecar changed between being read and their row being written: its event may have come too early."""
     changed = []
-    with ThreadPoolExecutor(tools.settings.threads) as pool:
-        seen = {one.key: one for one in observed if one.source is not None}
-        for key, etag in _ahead(pool, lambda key: tools.images.etag(sidecar_key(key)), seen):
-            with _contained(failures, key):
-                if etag.result() != seen[key].sidecar_etag:
-                    changed.append(key)
+    for key, etag in ahead(tools.settings.threads, lambda key: tools.images.etag(sidecar_key(key)), read):
+        with contained(failures, key):
+            if etag.result() != read[key]:
+                changed.append(key)
     return changed
-
-
-def _versions(key: str, tools: Ingest) -> tuple[str | None, str | None]:
-    """(etag of the object, etag of its sidecar) as they are now; a sidecar without its image counts as none."""
-    etag = tools.images.etag(key)
-    sidecar = tools.images.etag(sidecar_key(key)) if etag else None
-    return bare(etag) if etag else None, bare(sidecar) if sidecar else None
-
-
-def _known(collection: str, key: str, tools: Ingest) -> tuple[tuple[str | None, str | None], Sequencer]:
-    """What the index says of a key: the same pair, and the version of the row that says it."""
-    found = tools.views.view(collection, strong=True).find(key)
-    if found is None:
-        return (None, None), Sequencer()
-    table, row, _ = found
-    metadata = metadata_at(table, [row], ("etag", "sidecar_etag"))[0]
-    etag, sidecar = (str(metadata[name]) if name in metadata else None for name in ("etag", "sidecar_etag"))
-    return (etag, sidecar), sequencer_at(table, row)
-
-
-def _check_model(collection: str, tools: Ingest) -> None:
-    manifest, _ = read_manifest(tools.store, collection)
-    theirs: ModelIdentity | None = manifest.model
-    mine = tools.encoder.identity
-    if theirs is not None and theirs != mine:
-        raise Misconfigured(
-            f"Collection {collection!r} was made with model {theirs.id} ({theirs.checksum[:8]}); "
-            f"this function has {mine.id} ({mine.checksum[:8]}).",
-            code="model_mismatch",
-            remedy="Deploy the collection's model again, or index into a new collection.",
-        )
-
-
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[str], T], items: Iterable[str]) -> Iterator[tuple[str, Future[T]]]:
-    waiting: deque[tuple[str, Future[T]]] = deque()
-    for item in items:
-        waiting.append((item, pool.submit(work, item)))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft()
-    yield from waiting
-
-
-@contextmanager
-def _contained(failures: dict[str, str], key: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001  one image's unforeseen failure must not stop its neighbours: it goes
-        failures[key] = f"{type(error).__name__}: {error}"  # back to the queue and, in the end, to the dead letters
 
 
 def _sum(reports: Sequence[IngestReport], ignored: int) -> IngestReport:

@@ -8,7 +8,7 @@ from bucketlens.errors import UnreadableObject
 from bucketlens.model.decode import decode
 from bucketlens.model.encode import Encoder
 from bucketlens.pipelines.describe import bare, describe, object_fields
-from bucketlens.records import Kind, Rejection, Row, Sequencer, SourceObject
+from bucketlens.records import Kind, Metadata, Rejection, Row, Sequencer, SourceObject
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Images
 
@@ -18,12 +18,13 @@ _SIDECAR_LIMIT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the bucket held when we looked: the object, or why it cannot be one, or neither; and its sidecar."""
+    """What the bucket held when we looked: the object, or why it cannot be one, or neither; likewise its sidecar."""
 
     key: str
     source: SourceObject | None
     sidecar: SourceObject | None
     refusal: UnreadableObject | None = None
+    sidecar_refusal: UnreadableObject | None = None
 
     @property
     def sidecar_etag(self) -> str | None:
@@ -33,11 +34,9 @@ class Observed:
 
 def look(images: Images, key: str, settings: Settings) -> Observed:
     """Read a key and its sidecar as they are now. Raises Retryable."""
-    sidecar = _read_sidecar(images, key)
-    try:
-        return Observed(key, images.fetch(key, limit=settings.max_image_bytes, tags=settings.object_tags), sidecar)
-    except UnreadableObject as refusal:
-        return Observed(key, None, sidecar, refusal)
+    sidecar, trouble = _read(images, sidecar_key(key), _SIDECAR_LIMIT, tags=False)
+    source, refusal = _read(images, key, settings.max_image_bytes, tags=settings.object_tags)
+    return Observed(key, source, sidecar, refusal, trouble)
 
 
 def row_of(observed: Observed, sequencer: Sequencer, encoder: Encoder, settings: Settings) -> Row:
@@ -52,7 +51,8 @@ def row_of(observed: Observed, sequencer: Sequencer, encoder: Encoder, settings:
         vector = encoder.image(picture)
     except UnreadableObject as refusal:
         return _rejection(observed, sequencer, refusal)
-    return Row(source.key, sequencer, Kind.IMAGE, vector, describe(source, picture, observed.sidecar))
+    metadata = {**describe(source, picture, observed.sidecar), **_sidecar_trouble(observed)}
+    return Row(source.key, sequencer, Kind.IMAGE, vector, metadata)
 
 
 def sidecar_key(key: str) -> str:
@@ -65,11 +65,22 @@ def is_sidecar(key: str) -> bool:
     return key.endswith(SIDECAR)
 
 
-def _read_sidecar(images: Images, key: str) -> SourceObject | None:
+def image_of(sidecar: str) -> str | None:
+    """The image a sidecar speaks of; None for one that can have no image: of a folder, or of another sidecar."""
+    key = sidecar.removesuffix(SIDECAR)
+    return None if key.endswith("/") or is_sidecar(key) else key
+
+
+def _read(images: Images, key: str, limit: int, *, tags: bool) -> tuple[SourceObject | None, UnreadableObject | None]:
     try:
-        return images.fetch(sidecar_key(key), limit=_SIDECAR_LIMIT)
-    except UnreadableObject:
-        return None
+        return images.fetch(key, limit=limit, tags=tags), None
+    except UnreadableObject as refusal:
+        return None, refusal
+
+
+def _sidecar_trouble(observed: Observed) -> Metadata:
+    refusal = observed.sidecar_refusal
+    return {"sidecar_error": f"{sidecar_key(observed.key)}: {refusal.message}"} if refusal else {}
 
 
 def _rejection(observed: Observed, sequencer: Sequencer, refusal: UnreadableObject) -> Row:

@@ -15,7 +15,7 @@ from bucketlens.table.manifest import Manifest, loads
 class Snapshot:
     """What is live at one moment. ``etag`` is the manifest's version at the store, None when there is none yet.
 
-    ``segments`` are the ids of the live log segments, ascending.
+    ``segments`` are the ids of the live log segments, in the order they were written.
     """
 
     manifest: Manifest
@@ -52,6 +52,10 @@ def read_manifest(store: Store, collection: str) -> tuple[Manifest, str | None]:
 
 
 def list_segments(store: Store, collection: str) -> list[str]:
-    """Ids of every log segment that exists, absorbed ones included, ascending."""
-    names = (keys.parse(entry.key) for entry in store.list(keys.log_prefix(collection)))
+    """Ids of every log segment that exists, absorbed ones included, in the order they were written (ties by id).
+
+    The order matters for two rows of one event: after a crash, the redelivered event is read anew and counts.
+    """
+    listed = sorted(store.list(keys.log_prefix(collection)), key=lambda entry: (entry.modified, entry.key))
+    names = (keys.parse(entry.key) for entry in listed)
     return [name.id for name in names if isinstance(name, keys.Segment)]

@@ -1,0 +1,73 @@
+"""The one write of ingest: rows become a log segment, under a name made of their content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bucketlens import keys
+from bucketlens.errors import Exists, Misconfigured, NotFound
+from bucketlens.index import segment
+from bucketlens.index.block import Block
+from bucketlens.model.encode import Encoder
+from bucketlens.records import ModelIdentity, Row
+from bucketlens.search.view import Views
+from bucketlens.settings import Settings
+from bucketlens.store.protocol import Images, Store
+from bucketlens.table.snapshot import read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """What ingest works with."""
+
+    store: Store
+    images: Images
+    encoder: Encoder
+    views: Views
+    settings: Settings
+
+
+def append(collection: str, rows: Sequence[Row], tools: Ingest) -> tuple[list[str], list[str]]:
+    """One log segment by one conditional PUT: (new segments, segments that were there already)."""
+    if not rows:
+        return [], []
+    ordered = sorted(rows, key=lambda row: row.key)
+    body = segment.pack(Block.of(ordered, tools.encoder.identity.dimension), tools.encoder.identity)
+    id = keys.segment_id(max(row.sequencer for row in ordered).base, body)
+    try:
+        tools.store.create(keys.render(keys.Segment(collection, id)), body)
+    except Exists:
+        return [], [id]
+    return [id], []
+
+
+def storable(row: Row, tools: Ingest) -> Row:
+    """The row itself. Raises whatever keeps it from being stored, while it is still alone: in a batch it would take
+    its neighbours along."""
+    Block.of((row,), tools.encoder.identity.dimension)
+    return row
+
+
+def check_model(collection: str, tools: Ingest) -> None:
+    """Raises Misconfigured when the collection was made with another model. One GET, and two more until it is first
+    compacted."""
+    theirs, mine = _model(collection, tools.store), tools.encoder.identity
+    if theirs is not None and theirs != mine:
+        raise Misconfigured(
+            f"Collection {collection!r} was made with model {theirs.id} ({theirs.checksum[:8]}); "
+            f"this function has {mine.id} ({mine.checksum[:8]}).",
+            code="model_mismatch",
+            remedy="Deploy the collection's model again, or index into a new collection.",
+        )
+
+
+def _model(collection: str, store: Store) -> ModelIdentity | None:
+    manifest, _ = read_manifest(store, collection)
+    first = None if manifest.model else next(store.list(keys.log_prefix(collection)), None)
+    if first is None:
+        return manifest.model
+    try:
+        return segment.unpack(store.get(first.key).body, first.key).model
+    except NotFound:
+        return None  # swept since: then there is a manifest with a model now, and the compactor will compare
