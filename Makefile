@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 SAM_VENV ?= .venv-sam
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile -rs
 export SAM ?= $(abspath $(SAM_VENV))/bin/sam
 export SAM_CLI_TELEMETRY ?= 0
 
