@@ -103,8 +103,15 @@ def test_only_this_bucket_of_this_account_may_write_to_the_queue() -> None:
 
 def test_the_bucket_notifies_the_queue_of_every_change_under_the_images_prefix_and_of_nothing_else() -> None:
     lines = BUCKET["NotificationConfiguration"]["QueueConfigurations"]
+    lines = [line["Fn::If"][1] if "Fn::If" in line else line for line in lines]
 
-    assert {line["Event"] for line in lines} == {"s3:ObjectCreated:*", "s3:ObjectRemoved:*"}
+    assert {line["Event"] for line in lines} == {
+        "s3:ObjectCreated:*",
+        "s3:ObjectRemoved:*",
+        "s3:LifecycleExpiration:*",
+        "s3:ObjectRestore:Completed",
+        "s3:ObjectTagging:*",
+    }
     for line in lines:
         (rule,) = line["Filter"]["S3Key"]["Rules"]
         assert rule == {"Name": "prefix", "Value": {"Ref": "ImagesPrefix"}}
@@ -214,10 +221,11 @@ def test_every_variable_that_is_set_is_one_the_settings_read() -> None:
     assert "BUCKET" in shared
 
 
-def test_the_disk_of_query_always_has_room_for_its_cache() -> None:
-    sizes = TEMPLATE["Mappings"]["QueryDiskToCache"]
+@pytest.mark.parametrize("disk", ["QueryDisk", "CompactDisk"])
+def test_a_disk_always_has_room_for_the_cache(disk: str) -> None:
+    sizes = TEMPLATE["Mappings"]["DiskToCache"]
 
-    assert set(sizes) == set(TEMPLATE["Parameters"]["QueryDisk"]["AllowedValues"])
+    assert set(sizes) == set(TEMPLATE["Parameters"][disk]["AllowedValues"])
     for megabytes, entry in sizes.items():
         assert int(entry["Bytes"]) <= 0.8 * int(megabytes) * 1024 * 1024
 
