@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -35,17 +36,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    dev = commands.add_parser("dev", help="run bucket, events, functions and API on this machine until stopped")
+    dev = commands.add_parser(
+        "dev",
+        help="run bucket, events, functions and API on this machine until stopped",
+        epilog="MODEL_URI and the other settings of the functions are taken from the environment.",
+    )
     dev.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    dev.add_argument("--port", type=int, default=8080, help="port of the API, 0 for a free one (default: %(default)s)")
-    dev.add_argument("--s3-port", type=int, default=0, help="port of the S3 endpoint, 0 for a free one (default)")
+    dev.add_argument(
+        "--port", type=_port, default=8080, help="port of the API, 0 for a free one (default: %(default)s)"
+    )
+    dev.add_argument("--s3-port", type=_port, default=0, help="port of the S3 endpoint, 0 for a free one (default)")
     dev.add_argument("--json", action="store_true", help="print one line of JSON once ready, and no log")
     dev.add_argument(
-        "--compact-every", type=float, default=60.0, metavar="S", help="seconds between compactions; 0: never"
+        "--compact-every", type=_seconds, default=60.0, metavar="S", help="seconds between compactions; 0: never"
     )
-    dev.add_argument("--duplicate", type=float, default=0.0, metavar="P", help="share of events delivered twice")
+    dev.add_argument("--duplicate", type=_share, default=0.0, metavar="P", help="share of events delivered twice")
     dev.add_argument("--reorder", action="store_true", help="let later events overtake earlier ones")
-    dev.add_argument("--delay", type=float, default=0.0, metavar="S", help="seconds that events are held back")
+    dev.add_argument("--delay", type=_seconds, default=0.0, metavar="S", help="seconds that events are held back")
     dev.add_argument("--seed", type=int, default=0, help="seed of the three above")
     dev.set_defaults(run=_dev)
 
@@ -59,12 +66,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    return int(_between(text, 0, 65_535))
+
+
+def _share(text: str) -> float:
+    return _between(text, 0, 1)
+
+
+def _seconds(text: str) -> float:
+    return _between(text, 0, 86_400)
+
+
+def _between(text: str, least: float, most: float) -> float:
+    number = float(text)
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
+    return number
+
+
 def _dev(options: argparse.Namespace) -> int:
-    from bucketlens.local.dev import Dev, DevOptions
+    from bucketlens.local.dev import Dev, DevOptions, settings_of
     from bucketlens.local.feeder import Chaos
 
     chaos = Chaos(options.duplicate, options.reorder, options.delay, options.seed)
-    wanted = DevOptions(options.host, options.port, options.s3_port, options.compact_every, chaos)
+    wanted = DevOptions(
+        options.host, options.port, options.s3_port, options.compact_every, chaos, settings_of(os.environ)
+    )
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +16,7 @@ from bucketlens.handlers.wiring import Wiring
 from bucketlens.local.api import ApiServer
 from bucketlens.local.feeder import Chaos, DeadLetter, Feeder
 from bucketlens.local.s3server import S3Server
+from bucketlens.settings import Settings
 
 BUCKET = "bucketlens-local"
 COLLECTION = "default"
@@ -34,6 +35,12 @@ class DevOptions:
     compact_every_s: float = 60.0
     chaos: Chaos | None = None
     environ: Mapping[str, str] | None = None
+
+
+def settings_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment the local functions take as their settings: all but where bucket, store and cache are."""
+    names = {field.name.upper() for field in fields(Settings)} - {"BUCKET", "CACHE_DIR"} | {"MODEL_VARIANT"}
+    return {name: environ[name] for name in sorted(names) if environ.get(name)}
 
 
 class Dev:
@@ -76,7 +83,6 @@ class Dev:
         self.s3 = S3Server(
             (BUCKET,), host=options.host, port=options.s3_port, watch=lambda change: self.feeder.hear(change)
         )
-        self.feeder = Feeder(lambda event: self._ingest(event, None), bucket=BUCKET, chaos=options.chaos)
         stack.enter_context(self.s3)
         wiring = Wiring.of(
             {
@@ -90,6 +96,10 @@ class Dev:
         )
         self._ingest = ingest.handler(wiring.ingest(), self._log)
         self._compact = compact.handler(wiring.compact(), self._log)
+        prefixes = [prefix for prefix, _ in wiring.settings.collections]
+        self.feeder = Feeder(
+            lambda event: self._ingest(event, None), bucket=BUCKET, prefixes=prefixes, chaos=options.chaos
+        )
         stack.enter_context(self.feeder)
         self.api = ApiServer(
             query.handler(wiring.query(), self._log), host=options.host, port=options.port, control=self._control
