@@ -18,13 +18,14 @@ from bucketlens.edge.http import (
     parse_request,
 )
 from bucketlens.edge.report import log_line
+from bucketlens.errors import InvalidRequest
 from bucketlens.handlers.wiring import Wiring
 from bucketlens.pipelines.query import QueryTools, look_up, search, with_view
 from bucketlens.queries import Query
 from bucketlens.records import Rejection
 from bucketlens.search.view import View
 
-Handler = Callable[[Mapping[str, object], object], dict[str, object]]
+Handler = Callable[[object, object], dict[str, object]]
 
 _REJECTIONS_SHOWN = 1_000
 
@@ -37,12 +38,12 @@ def build(environ: Mapping[str, str], log: Callable[[str], None] = print) -> Han
 def handler(tools: QueryTools, log: Callable[[str], None]) -> Handler:
     """Answers every event with an HTTP response; errors are responses too."""
 
-    def handle(event: Mapping[str, object], context: object) -> dict[str, object]:
+    def handle(event: object, context: object) -> dict[str, object]:
         began = perf_counter()
         request_id = str(getattr(context, "aws_request_id", ""))
         call: Call | None = None
         try:
-            call = parse_request(event)
+            call = parse_request(_mapping(event))
             response = answer(200, _respond(call, tools))
             trouble = None
         except Exception as error:  # noqa: BLE001  the last line of defence: a client gets JSON whatever happens
@@ -61,6 +62,12 @@ def handler(tools: QueryTools, log: Callable[[str], None]) -> Handler:
         return response
 
     return handle
+
+
+def _mapping(event: object) -> Mapping[str, object]:
+    if not isinstance(event, Mapping):
+        raise InvalidRequest("This event is no HTTP request.", value=event, remedy="Send payload format 2.0.")
+    return event
 
 
 def _respond(call: Call, tools: QueryTools) -> dict[str, object]:
