@@ -133,6 +133,42 @@ def test_a_variant_is_taken_by_name_by_configuration_or_because_it_is_the_only_o
     assert Bundle.open(folder).text.name == "text_model_int8.onnx"
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("fp32", ""), ("q8", "_quantized"), ("quantized", "_quantized"), ("fp16", "_fp16")]
+)
+def test_a_variant_goes_by_its_suffix_or_by_the_name_transformers_js_gives_it(
+    folder: Path, tmp_path: Path, name: str, suffix: str
+) -> None:
+    rename(folder, "_quantized", copy=True)
+    rename(folder, "_fp16", copy=True)
+    assert Bundle.open(folder, name).text.name == f"text_model{suffix}.onnx"
+    fetched = fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache", name)
+    assert sorted(path.name for path in (fetched / "onnx").iterdir()) == [
+        f"text_model{suffix}.onnx", f"vision_model{suffix}.onnx",
+    ]  # fmt: skip
+
+
+def test_of_many_precisions_in_a_store_only_the_one_that_would_be_opened_is_fetched(
+    folder: Path, tmp_path: Path
+) -> None:
+    rename(folder, "_int8", copy=True)
+    rename(folder, "_fp16", copy=True)
+    fetched = fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache")
+    assert sorted(path.name for path in (fetched / "onnx").iterdir()) == ["text_model.onnx", "vision_model.onnx"]
+    edit(folder, "config.json", bucketlens={"variant": "int8"})
+    fetched = fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache")
+    assert Bundle.open(fetched).vision.name == "vision_model_int8.onnx"
+    assert len(list((fetched / "onnx").iterdir())) == 2
+
+
+def test_an_open_choice_between_precisions_in_a_store_fetches_nothing(folder: Path, tmp_path: Path) -> None:
+    rename(folder, "_int8", copy=True)
+    rename(folder, "_fp16")
+    with pytest.raises(Misconfigured, match="fp16, int8"):
+        fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_a_choice_between_variants_is_not_guessed(folder: Path) -> None:
     rename(folder, "_int8", copy=True)
     rename(folder, "_fp16")
@@ -158,10 +194,30 @@ def test_the_dimension_is_configured_where_the_graph_leaves_it_open(folder: Path
     open_axes(folder / "onnx" / "vision_model.onnx")
     open_axes(folder / "onnx" / "text_model.onnx")
     assert Bundle.open(folder).identity.dimension == 24
-    edit(folder, "config.json", projection_dim=None)
+    edit(folder, "config.json", projection_dim=None, model_type="another")
     assert "bucketlens.dimension" in refusal(folder)
     edit(folder, "config.json", bucketlens={"dimension": 24})
     assert Bundle.open(folder).identity.dimension == 24
+
+
+@pytest.mark.parametrize(
+    ("config", "dimension", "limit"),
+    [
+        ({"model_type": "clip"}, 512, 77),
+        ({"model_type": "siglip"}, 768, 64),
+        ({"model_type": "siglip2"}, 768, 64),
+        ({"model_type": "siglip", "vision_config": {"hidden_size": 1152}}, 1152, 64),
+    ],
+)
+def test_a_configuration_saved_without_its_defaults_means_those_of_its_family(
+    folder: Path, config: dict[str, object], dimension: int, limit: int
+) -> None:
+    open_axes(folder / "onnx" / "vision_model.onnx")
+    open_axes(folder / "onnx" / "text_model.onnx")
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 1000000000000000019884624838656}')
+    bundle = Bundle.open(folder)
+    assert (bundle.identity.dimension, bundle.rule.limit) == (dimension, limit)
 
 
 def test_a_recipe_that_makes_other_pixels_than_the_tower_reads_is_refused(folder: Path) -> None:
@@ -169,8 +225,11 @@ def test_a_recipe_that_makes_other_pixels_than_the_tower_reads_is_refused(folder
     assert "(64, 64)" in refusal(folder)
 
 
-def test_the_token_limit_comes_from_the_model_then_from_the_tokenizer_and_is_never_assumed(folder: Path) -> None:
-    edit(folder, "config.json", text_config=None)
+def test_the_token_limit_is_the_model_s_or_the_tokenizer_s_whichever_is_less_and_never_a_guess(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 512}')
+    assert Bundle.open(folder).rule.limit == 16
+    (folder / "tokenizer_config.json").unlink()
+    edit(folder, "config.json", text_config=None, model_type="another")
     assert "max_position_embeddings" in refusal(folder)
     (folder / "tokenizer_config.json").write_text('{"model_max_length": 1000000000000000019884624838656}')
     assert "max_position_embeddings" in refusal(folder)
@@ -180,7 +239,7 @@ def test_the_token_limit_comes_from_the_model_then_from_the_tokenizer_and_is_nev
 
 def test_siglip_and_graphs_of_fixed_length_get_padded_texts(folder: Path) -> None:
     edit(folder, "config.json", model_type="siglip")
-    assert Bundle.open(folder).rule == TextRule(16, padded=True, pad_id=0)
+    assert Bundle.open(folder).rule == TextRule(16, padded=True, pad_id=0, masked=False)
     edit(folder, "config.json", model_type="clip")
     model = onnx.load(folder / "onnx" / "text_model.onnx")
     for port in model.graph.input:

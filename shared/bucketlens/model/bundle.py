@@ -22,6 +22,8 @@ from bucketlens.model.fetch import fetch_bundle
 from bucketlens.model.onnx_header import Ports, embedding_output, read_ports
 from bucketlens.model.preprocess import Recipe
 from bucketlens.model.tokenize import TextRule
+from bucketlens.model.variant import tower_suffix
+from bucketlens.model.vet import vet
 from bucketlens.records import ModelIdentity
 
 __all__ = ["Bundle", "embedded_bundle", "embedded_places", "fetch_bundle"]
@@ -29,7 +31,9 @@ __all__ = ["Bundle", "embedded_bundle", "embedded_places", "fetch_bundle"]
 CONFIG, PREPROCESSOR, TOKENIZER, TOKENIZER_CONFIG = (
     "config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"
 )  # fmt: skip
-_NO_LIMIT = 100_000  # transformers writes 10^30 into model_max_length when a tokenizer has no limit
+# What an absent length of a vector means: the defaults of transformers' CLIPConfig.projection_dim and of
+# SiglipVisionConfig.hidden_size (SigLIP does not project). Configurations are saved without their defaults.
+_DIMENSIONS = {"clip": 512, "siglip": 768, "siglip2": 768}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +57,23 @@ class Bundle:
     def open(cls, folder: Path, variant: str = "") -> Bundle:
         """Read and check a bundle; costs one reading of its files, and starts no runtime.
 
-        ``variant`` is the suffix of the ONNX files without its underscore. Without one, the variant that config.json
-        names is taken, else the files without suffix, else the only variant there. Raises Misconfigured, naming the
-        file or the field at fault.
+        ``variant`` is the suffix of the ONNX files without its underscore, or transformers.js' name of a precision.
+        Without one, the variant that config.json names is taken, else the files without suffix, else the only variant
+        there. Raises Misconfigured, naming the file or the field at fault; graphs that ask for more than ``vet`` allows
+        are refused.
         """
         config, recipe = _object(folder, CONFIG), Recipe.read(_object(folder, PREPROCESSOR))
         ours = _inner(config, "bucketlens")
-        suffix = _suffix(folder, variant or ours.get("variant"))
+        suffix = _suffix(folder, variant or str(ours.get("variant") or ""))
         vision, text = (_file(folder, f"onnx/{tower}_model{suffix}.onnx") for tower in ("vision", "text"))
         tokenizer = _file(folder, TOKENIZER)
         seeing, reading = read_ports(vision), read_ports(text)
+        outside = {*vet(vision, folder), *vet(text, folder)}
         _check_pixels(seeing, recipe, vision)
         name = ours.get("id") or config.get("_name_or_path") or folder.resolve().name
         identity = ModelIdentity(
             id=str(name),
-            checksum=_checksum(folder, vision, text),
+            checksum=_checksum(folder, vision, text, outside),
             dimension=_dimension(config, seeing, reading, folder),
         )
         rule = _text_rule(folder, config, reading)
@@ -94,19 +100,8 @@ def embedded_bundle() -> Path:
     return found
 
 
-def _suffix(folder: Path, wanted: object) -> str:
-    towers = [
-        {path.stem.removeprefix(f"{tower}_model") for path in (folder / "onnx").glob(f"{tower}_model*.onnx")}
-        for tower in ("vision", "text")
-    ]
-    there = sorted(towers[0] & towers[1])
-    if wanted:
-        return f"_{wanted}"
-    if "" in there or not there:
-        return ""
-    if len(there) > 1:
-        raise _bad(folder, "bucketlens.variant", f"Choose one of {', '.join(name[1:] for name in there)}.")
-    return there[0]
+def _suffix(folder: Path, wanted: str) -> str:
+    return tower_suffix((path.name for path in (folder / "onnx").glob("*.onnx")), wanted, str(folder))
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -157,6 +152,7 @@ def _dimension(config: Mapping[str, object], seeing: Ports, reading: Ports, fold
         found |= {length for length in outputs[name][-1:] if length is not None}
     declared = _inner(config, "bucketlens").get("dimension") or config.get("projection_dim")
     found |= {declared} if isinstance(declared, int) and declared > 0 else set()
+    found = found or _implied(config)
     if len(found) != 1:
         seen = f"The towers and config.json say {sorted(found)}" if found else "Neither graph nor config.json says it"
         raise _bad(
@@ -165,26 +161,24 @@ def _dimension(config: Mapping[str, object], seeing: Ports, reading: Ports, fold
     return found.pop()
 
 
+def _implied(config: Mapping[str, object]) -> set[int]:
+    family = str(config.get("model_type", ""))
+    hidden = _inner(config, "vision_config").get("hidden_size") if family.startswith("siglip") else None
+    length = hidden if isinstance(hidden, int) else _DIMENSIONS.get(family)
+    return set() if length is None else {length}
+
+
 def _text_rule(folder: Path, config: Mapping[str, object], reading: Ports) -> TextRule:
-    """SigLIP was trained on texts padded to the limit, and a graph of fixed length accepts nothing else."""
     ids = reading.inputs.get("input_ids")
     if ids is None:
         raise _bad(folder, "input_ids", f"The text tower has other inputs: {', '.join(reading.inputs)}.")
     extra = _object(folder, TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).is_file() else {}
-    text = _inner(config, "text_config")
-    candidates = (ids[-1] if ids else None, text.get("max_position_embeddings"), extra.get("model_max_length"))
-    limit = next((value for value in candidates if isinstance(value, int) and 0 < value < _NO_LIMIT), None)
-    if limit is None:
-        raise _bad(
-            folder, "text_config.max_position_embeddings", "Set it to the number of tokens the text tower reads."
-        )
-    padded = ids[-1:] == (limit,) or str(config.get("model_type", "")).startswith("siglip")
-    pad = text.get("pad_token_id")
-    return TextRule(limit, padded, pad if isinstance(pad, int) and pad >= 0 else None)
+    return TextRule.read(config, extra, ids[-1] if ids else None, str(folder))
 
 
-def _checksum(folder: Path, vision: Path, text: Path) -> str:
-    towers = [part for tower in (vision, text) for part in sorted(tower.parent.glob(f"{tower.name}*"))]
+def _checksum(folder: Path, vision: Path, text: Path, outside: set[Path]) -> str:
+    beside = {part for tower in (vision, text) for part in tower.parent.glob(f"{tower.name}*")}
+    towers = sorted(beside | outside)
     names = [folder / name for name in (CONFIG, PREPROCESSOR, TOKENIZER)]
     names += [folder / TOKENIZER_CONFIG] if (folder / TOKENIZER_CONFIG).is_file() else []
     lines = [f"{path.relative_to(folder).as_posix()} {_digest(path)}\n" for path in (*names, *towers)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bucketlens import keys
 from bucketlens.errors import Misconfigured, NotFound, Retryable
+from bucketlens.model.variant import tower_suffix
 
 if TYPE_CHECKING:
     from bucketlens.store.protocol import Entry, Store
@@ -26,14 +29,12 @@ def fetch_bundle(store: Store, prefix: str, into: Path, variant: str = "") -> Pa
     """The local folder of the bundle under ``prefix``, one LIST when it is there already.
 
     The folder lies in ``into`` and is named after the listing, so a bundle replaced in the store is fetched anew. It
-    appears complete or not at all, and processes that fetch at once share it. ``variant`` limits the towers fetched
-    to those with this suffix. Raises Misconfigured when nothing lies under the prefix, Retryable when an object
-    changed underway.
+    appears complete or not at all, and processes that fetch at once share it. ``variant`` chooses the towers as in
+    ``Bundle.open``; one pair of towers is fetched, never every precision. Raises Misconfigured when nothing lies under
+    the prefix or the choice is open, Retryable when an object changed underway.
     """
     root = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
-    wanted = [
-        (entry.key[len(root) :], entry) for entry in store.list(root) if _belongs(entry.key[len(root) :], variant)
-    ]
+    wanted = {name: entry for entry in store.list(root) if _FILES.fullmatch(name := entry.key[len(root) :])}
     if not wanted:
         raise Misconfigured(
             "No model bundle lies under this prefix.",
@@ -41,14 +42,14 @@ def fetch_bundle(store: Store, prefix: str, into: Path, variant: str = "") -> Pa
             value=root,
             remedy="Upload a bundle there, or correct MODEL_URI.",
         )
-    listing = "".join(f"{name} {entry.etag} {entry.size}\n" for name, entry in wanted)
+    listing = "".join(f"{name} {entry.etag} {entry.size}\n" for name, entry in wanted.items()) + variant
     target = into / f"bundle-{keys.digest(listing.encode())}"
     if target.is_dir():
         return target
     into.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".fetching-", dir=into))
     try:
-        _bring(store, wanted, partial)
+        _bring(store, wanted, partial, variant)
         with suppress(OSError):  # somebody else was faster: theirs is the same
             partial.rename(target)
         if not target.is_dir():
@@ -60,18 +61,33 @@ def fetch_bundle(store: Store, prefix: str, into: Path, variant: str = "") -> Pa
     return target
 
 
-def _belongs(name: str, variant: str) -> bool:
-    match = _FILES.fullmatch(name)
-    if match is None or match["rest"] is None:
-        return match is not None
-    return not variant or match["rest"].partition(".onnx")[0] == f"_{variant}"
-
-
-def _bring(store: Store, wanted: list[tuple[str, Entry]], folder: Path) -> None:
+def _bring(store: Store, wanted: Mapping[str, Entry], folder: Path, variant: str) -> None:
+    """The small files first: config.json may say which towers are meant."""
     (folder / "onnx").mkdir()
+    towers = {name: entry for name, entry in wanted.items() if name.startswith("onnx/")}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done in [pool.submit(_file, store, entry, folder / name) for name, entry in wanted]:
-            done.result()
+        _all(pool, store, {name: entry for name, entry in wanted.items() if name not in towers}, folder)
+        files = [name.removeprefix("onnx/") for name in towers]
+        suffix = tower_suffix(files, variant or _configured(folder), "the bundle in the store")
+        _all(pool, store, {name: entry for name, entry in towers.items() if _suffix(name) == suffix}, folder)
+
+
+def _all(pool: ThreadPoolExecutor, store: Store, wanted: Mapping[str, Entry], folder: Path) -> None:
+    for done in [pool.submit(_file, store, entry, folder / name) for name, entry in wanted.items()]:
+        done.result()
+
+
+def _configured(folder: Path) -> str:
+    """``bucketlens.variant``, empty where it is not to be had: ``Bundle.open`` says what is wrong with the file."""
+    with suppress(OSError, ValueError, AttributeError):
+        ours = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("bucketlens")
+        return str(ours.get("variant") or "")
+    return ""
+
+
+def _suffix(name: str) -> str:
+    match = _FILES.fullmatch(name)
+    return (match["rest"] or "").partition(".onnx")[0] if match else ""
 
 
 def _file(store: Store, entry: Entry, path: Path) -> None:

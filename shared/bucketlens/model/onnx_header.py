@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bucketlens.errors import Misconfigured
+from bucketlens.model.wire import VARINT, Span, fields, messages, string
 
 Shape = tuple[int | None, ...]
 """Lengths of the axes; None where the graph leaves one open."""
 
 _MODEL_GRAPH, _GRAPH_INPUT, _GRAPH_OUTPUT = 7, 11, 12
 _INFO_NAME, _INFO_TYPE, _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_AXIS, _AXIS_LENGTH = 1, 2, 1, 2, 1, 1
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,31 @@ class Ports:
     outputs: Mapping[str, Shape]
 
 
-def read_ports(path: Path) -> Ports:
-    """The ports of the graph in a file. Raises Misconfigured when the file is no ONNX model."""
+@contextmanager
+def mapped(path: Path) -> Iterator[memoryview]:
+    """The bytes of an ONNX file, to be walked inside the block.
+
+    Raises Misconfigured (``bad_model``) when the file is empty or the walk meets bytes that are no protobuf.
+    """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            inputs: dict[str, Shape] = {}
-            outputs: dict[str, Shape] = {}
-            with memoryview(mapped) as body:
-                for start, end in _messages(body, 0, len(body), _MODEL_GRAPH):
-                    inputs.update(_port(body, *span) for span in _messages(body, start, end, _GRAPH_INPUT))
-                    outputs.update(_port(body, *span) for span in _messages(body, start, end, _GRAPH_OUTPUT))
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as bytes_,
+            memoryview(bytes_) as body,
+        ):
+            yield body
     except (ValueError, IndexError) as error:
         raise _not_onnx(path, str(error)) from error
+
+
+def read_ports(path: Path) -> Ports:
+    """The ports of the graph in a file. Raises Misconfigured when the file is no ONNX model."""
+    inputs: dict[str, Shape] = {}
+    outputs: dict[str, Shape] = {}
+    with mapped(path) as body:
+        for graph in messages(body, (0, len(body)), _MODEL_GRAPH):
+            inputs.update(_port(body, span) for span in messages(body, graph, _GRAPH_INPUT))
+            outputs.update(_port(body, span) for span in messages(body, graph, _GRAPH_OUTPUT))
     if not outputs:
         raise _not_onnx(path, "it has no graph with outputs")
     return Ports(inputs, outputs)
@@ -55,54 +69,16 @@ def embedding_output(outputs: Mapping[str, Shape], preferred: str) -> str | None
     return flat[0] if len(flat) == 1 else None
 
 
-def _port(body: memoryview, start: int, end: int) -> tuple[str, Shape]:
-    name, axes = "", []
-    for at, stop in _messages(body, start, end, _INFO_NAME):
-        name = bytes(body[at:stop]).decode("utf-8")
-    spans = [(start, end)]
+def _port(body: memoryview, info: Span) -> tuple[str, Shape]:
+    spans = [info]
     for field in (_INFO_TYPE, _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_AXIS):
-        spans = [inner for span in spans for inner in _messages(body, *span, field)]
-    for at, stop in spans:
-        lengths = [
-            value for field, kind, value, _ in _fields(body, at, stop) if (field, kind) == (_AXIS_LENGTH, _VARINT)
-        ]
-        axes.append(lengths[-1] if lengths and lengths[-1] > 0 else None)
-    return name, tuple(axes)
+        spans = [inner for span in spans for inner in messages(body, span, field)]
+    return string(body, info, _INFO_NAME), tuple(_length(body, axis) for axis in spans)
 
 
-def _messages(body: memoryview, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
-    return ((at, stop) for field, kind, at, stop in _fields(body, start, end) if (field, kind) == (wanted, _BYTES))
-
-
-def _fields(body: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(field, wire type, value, 0) of each number, (field, wire type, start, end) of each length-delimited field."""
-    while at < end:
-        tag, at = _varint(body, at)
-        field, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, at = _varint(body, at)
-            yield field, kind, value, 0
-        elif kind == _BYTES:
-            length, at = _varint(body, at)
-            if at + length > end:
-                raise ValueError("a field reaches beyond its message")
-            yield field, kind, at, at + length
-            at += length
-        elif kind in (_FIXED64, _FIXED32):
-            at += 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {kind} is not protobuf")
-
-
-def _varint(body: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = body[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number is longer than 64 bit")
+def _length(body: memoryview, axis: Span) -> int | None:
+    lengths = [value for field, kind, value, _ in fields(body, *axis) if (field, kind) == (_AXIS_LENGTH, VARINT)]
+    return lengths[-1] if lengths and lengths[-1] > 0 else None
 
 
 def _not_onnx(path: Path, reason: str) -> Misconfigured:
