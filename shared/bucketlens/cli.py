@@ -1,4 +1,4 @@
-"""The command line: ``bucketlens dev`` and ``bucketlens demo``."""
+"""The command line: ``bucketlens dev``, ``bucketlens demo``, ``bucketlens model``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bucketlens import __version__
+from bucketlens.commands import model
 from bucketlens.errors import BucketlensError
 
 
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--query", action="append", metavar="TEXT", help="words to search for; may be repeated")
     demo.set_defaults(run=_demo)
+
+    model.register(commands)
     return parser
 
 

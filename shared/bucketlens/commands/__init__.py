@@ -1,0 +1,1 @@
+"""What the command line does beyond running the product: one module per group of commands."""
