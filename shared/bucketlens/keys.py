@@ -3,6 +3,7 @@
     index/<collection>/manifest.json
     index/<collection>/log/<segment>.arrow
     index/<collection>/marks/<id>.arrow
+    index/<collection>/adapters/<id>.arrow
     index/<collection>/shards/<shard>/<part>
 
 ``<segment>`` is ``<first 16 hex digits of the newest sequencer>-<BLAKE2b-128 of the bytes>``: a listing is roughly in
@@ -22,6 +23,7 @@ _NAME = r"[A-Za-z0-9._-]+"
 _OBJECT = re.compile(
     rf"index/(?P<collection>{COLLECTION.pattern})/"
     rf"(?:(?P<manifest>manifest\.json)|log/(?P<segment>{_NAME})\.arrow|marks/(?P<marks>{_NAME})\.arrow"
+    rf"|adapters/(?P<adapter>{_NAME})\.arrow"
     rf"|shards/(?P<shard>{_NAME})/(?P<part>{_NAME}))"
 )
 
@@ -50,6 +52,14 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """A matrix from the vectors of an earlier model to those of the collection's model."""
+
+    collection: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShardPart:
     """One file of a shard, such as ``rows.arrow``."""
 
@@ -58,7 +68,7 @@ class ShardPart:
     part: str
 
 
-Name = Manifest | Segment | Marks | ShardPart
+Name = Manifest | Segment | Marks | Adapter | ShardPart
 
 
 def render(name: Name) -> str:
@@ -70,6 +80,8 @@ def render(name: Name) -> str:
             return f"{log_prefix(collection)}{id}.arrow"
         case Marks(collection, id):
             return f"{root(collection)}marks/{id}.arrow"
+        case Adapter(collection, id):
+            return f"{root(collection)}adapters/{id}.arrow"
         case ShardPart(collection, shard, part):
             return f"{root(collection)}shards/{shard}/{part}"
 
@@ -86,6 +98,8 @@ def parse(key: str) -> Name | None:
         return Segment(found["collection"], found["segment"])
     if found["marks"]:
         return Marks(found["collection"], found["marks"])
+    if found["adapter"]:
+        return Adapter(found["collection"], found["adapter"])
     return ShardPart(found["collection"], found["shard"], found["part"])
 
 

@@ -66,9 +66,9 @@ def hash_of(*parts: str) -> int:
     return int(keys.digest("|".join(parts).encode())[:12], 16)
 
 
-def append(store: Store, rows: Sequence[Row], collection: str = COLLECTION) -> str:
+def append(store: Store, rows: Sequence[Row], collection: str = COLLECTION, model: ModelIdentity = MODEL) -> str:
     """One log segment; the same rows write nothing new."""
-    body = segment.pack(Block.of(rows, DIMENSION), MODEL)
+    body = segment.pack(Block.of(rows, DIMENSION), model)
     id = keys.segment_id(max(row.sequencer for row in rows).base, body)
     with suppress(Exists):
         store.create(keys.render(keys.Segment(collection, id)), body)

@@ -66,17 +66,22 @@ class Shard:
 
 def build(block: Block, model: ModelIdentity, *, threads: int) -> Mapping[str, bytes]:
     """The files of a shard that holds these image rows in this order, by part name."""
-    facts = model_facts(model)
     hashes = key_hashes(block.table.column("key").to_pylist())
     order = np.argsort(hashes, kind="stable").astype(np.uint32)
-    vectors = pa.table({"vector": arrow.vector_column(block.vectors)})
-    parts = {
-        ROWS: arrow.write(block.table.combine_chunks(), facts=facts),
-        VECTORS: arrow.write(vectors, facts=facts, rows_per_batch=len(block)),
-        HEAD: arrow.write(pa.table({"hash": hashes[order], "row": order}), facts=facts, rows_per_batch=len(block)),
+    head = pa.table({"hash": hashes[order], "row": order})
+    return {
+        ROWS: arrow.write(block.table.combine_chunks()),
+        HEAD: arrow.write(head, rows_per_batch=len(block)),
+        **rebuild(block.vectors, model, threads=threads),
     }
-    if len(block) >= GRAPH_MIN_ROWS:
-        parts[GRAPH] = graph.build(block.vectors, threads)
+
+
+def rebuild(vectors: Halves, model: ModelIdentity, *, threads: int) -> Mapping[str, bytes]:
+    """The files that change when a shard's vectors become those of another model: the rest serves as it is."""
+    table = pa.table({"vector": arrow.vector_column(vectors)})
+    parts = {VECTORS: arrow.write(table, facts=model_facts(model), rows_per_batch=len(vectors))}
+    if len(vectors) >= GRAPH_MIN_ROWS:
+        parts[GRAPH] = graph.build(vectors, threads)
     return parts
 
 

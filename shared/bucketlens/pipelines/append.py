@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bucketlens import keys
-from bucketlens.errors import Exists, Misconfigured, NotFound
+from bucketlens.errors import Exists, NotFound
 from bucketlens.index import segment
 from bucketlens.index.block import Block
 from bucketlens.model.encode import Encoder
 from bucketlens.records import ModelIdentity, Row
+from bucketlens.search.lineage import Lineage
 from bucketlens.search.view import Views
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Images, Store
@@ -50,23 +51,20 @@ def storable(row: Row, tools: Ingest) -> Row:
 
 
 def check_model(collection: str, tools: Ingest) -> None:
-    """Raises Misconfigured when the collection was made with another model. One GET, and two more until it is first
-    compacted."""
-    theirs, mine = _model(collection, tools.store), tools.encoder.identity
-    if theirs is not None and theirs != mine:
-        raise Misconfigured(
-            f"Collection {collection!r} was made with model {theirs.id} ({theirs.checksum[:8]}); "
-            f"this function has {mine.id} ({mine.checksum[:8]}).",
-            code="model_mismatch",
-            remedy="Deploy the collection's model again, or index into a new collection.",
-        )
+    """Raises Misconfigured when the collection was made with a model that has nothing to do with this one.
+
+    One GET, and two more until the collection is first compacted.
+    """
+    manifest, _ = read_manifest(tools.store, collection)
+    mine = tools.encoder.identity
+    if mine.checksum not in manifest.adapters:
+        Lineage(collection, manifest.model or _logged_model(collection, tools.store)).matrix_from(mine)
 
 
-def _model(collection: str, store: Store) -> ModelIdentity | None:
-    manifest, _ = read_manifest(store, collection)
-    first = None if manifest.model else next(store.list(keys.log_prefix(collection)), None)
+def _logged_model(collection: str, store: Store) -> ModelIdentity | None:
+    first = next(store.list(keys.log_prefix(collection)), None)
     if first is None:
-        return manifest.model
+        return None
     try:
         return segment.unpack(store.get(first.key).body, first.key).model
     except NotFound:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from bucketlens.errors import InvalidRequest, Misconfigured, NotFound
+from bucketlens.errors import InvalidRequest, NotFound
 from bucketlens.index.block import kind_at, metadata_at, rejection_at, sequencer_at
 from bucketlens.model.decode import decode
 from bucketlens.model.encode import Encoder
@@ -125,14 +125,8 @@ def certificate(view: View, found: list[Found], milliseconds: Mapping[str, float
 
 
 def _search_parts(view: View, vector: Vector, query: Query, tools: QueryTools) -> list[Found]:
-    if view.model is not None and not isinstance(query.subject, ByVector | ByKey):
-        mine = tools.encoder().identity
-        if mine != view.model:
-            raise Misconfigured(
-                f"Collection {query.collection!r} was made with model {view.model.id}; this function has {mine.id}.",
-                code="model_mismatch",
-                remedy="Deploy the same model with both functions.",
-            )
+    if not isinstance(query.subject, ByVector | ByKey):
+        vector = view.lineage.vector(vector, tools.encoder().identity)
     if view.model is not None and len(vector) != view.model.dimension:
         raise InvalidRequest(
             f"The vector has {len(vector)} components; the collection's model makes {view.model.dimension}.",

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bucketlens import keys
-from bucketlens.errors import Misconfigured, NotFound
+from bucketlens.errors import NotFound
 from bucketlens.index import segment
+from bucketlens.index.adapter import unpack_matrix
 from bucketlens.index.block import Block, Halves, Mask, rejection_at
 from bucketlens.index.graph import Graph
 from bucketlens.index.segment import Contents
 from bucketlens.index.shard import Shard, key_hashes, unpack_deletes
+from bucketlens.projection import Matrix
 from bucketlens.records import Kind, ModelIdentity, Rejection
 from bucketlens.search.files import LocalFiles, SnapshotGone
+from bucketlens.search.lineage import Lineage
 from bucketlens.store.protocol import Store
 from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
 from bucketlens.table.settle import Settled, settle
@@ -89,10 +92,15 @@ class View:
     """One snapshot, opened. Cheap until a part is touched: shards are brought local by use."""
 
     snapshot: Snapshot
-    model: ModelIdentity | None
+    lineage: Lineage
     log: Block
     shards: tuple[tuple[Shard, Mask], ...]
     settled: Settled = field(repr=False)
+
+    @property
+    def model(self) -> ModelIdentity | None:
+        """Whose vectors these are; None while nothing is indexed."""
+        return self.lineage.model
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -176,13 +184,14 @@ class Views:
         manifest = snapshot.manifest
         contents = self._read_segments(manifest.collection, snapshot.segments, known.contents if known else {})
         marks = [self._read_marks(manifest.marks)] if manifest.marks else []
-        parts = [*marks, *contents.values()]
-        model = _one_model(manifest, parts)
-        log = Block.joined([part.block for part in parts], model.dimension if model else 1)
+        adapters = {checksum: self._read_matrix(ref) for checksum, ref in manifest.adapters.items()}
+        lineage = Lineage.of(manifest.collection, manifest.model, adapters, [*marks, *contents.values()])
+        dimension = lineage.model.dimension if lineage.model else 1
+        log = Block.joined([lineage.block(part) for part in (*marks, *contents.values())], dimension)
         shards = self._open_shards(manifest, known.shards if known else {})
         dead = [self._deletes(entry) for entry in manifest.shards]
         pairs = tuple(zip(shards.values(), dead, strict=True))
-        return _Opened(began, View(snapshot, model, log, pairs, settle(log, pairs)), contents, shards)
+        return _Opened(began, View(snapshot, lineage, log, pairs, settle(log, pairs)), contents, shards)
 
     def _read_segments(self, collection: str, ids: Sequence[str], known: Mapping[str, Contents]) -> dict[str, Contents]:
         def fetch(id: str) -> Contents:
@@ -200,6 +209,9 @@ class Views:
     def _read_marks(self, ref: ObjectRef) -> Contents:
         return segment.unpack(self._files.path(ref).read_bytes(), ref.key)
 
+    def _read_matrix(self, ref: ObjectRef) -> Matrix:
+        return unpack_matrix(self._files.path(ref).read_bytes(), ref.key)
+
     def _open_shards(self, manifest: Manifest, known: Mapping[str, Shard]) -> dict[str, Shard]:
         def opened(entry: ShardEntry) -> Shard:
             return Shard(entry.id, entry.parts, lambda part: self._files.path(entry.parts[part]))
@@ -211,15 +223,3 @@ class Views:
         if entry.deletes is not None:
             dead[unpack_deletes(self._files.path(entry.deletes).read_bytes(), entry.deletes.key)] = True
         return dead
-
-
-def _one_model(manifest: Manifest, contents: Sequence[Contents]) -> ModelIdentity | None:
-    models = {part.model for part in contents} | ({manifest.model} if manifest.model else set())
-    if len(models) > 1:
-        names = sorted(f"{model.id} ({model.checksum[:8]})" for model in models)
-        raise Misconfigured(
-            f"Collection {manifest.collection!r} holds vectors of several models: {', '.join(names)}.",
-            code="model_mismatch",
-            remedy="Embed the images of the other models again, or put them into a collection of their own.",
-        )
-    return next(iter(models), None)

@@ -36,9 +36,8 @@ class Compaction:
 
     def apply(self, manifest: Manifest) -> Manifest:
         """The next manifest. Raises Conflict when another compaction changed any of the inputs meanwhile."""
-        if (manifest.shards, manifest.marks) != (self.before.shards, self.before.marks) or any(
-            id in manifest.absorbed for id in self.absorb
-        ):
+        theirs, ours = ((one.shards, one.marks, one.model) for one in (manifest, self.before))
+        if theirs != ours or any(id in manifest.absorbed for id in self.absorb):
             raise Conflict(
                 "Another compaction committed first.",
                 code="lost_race",

@@ -68,6 +68,8 @@ class Manifest:
 
     ``absorbed`` maps log segments whose rows are in shards or marks to the time (ISO 8601) they were absorbed,
     ``retired`` does the same for objects no longer named. Both are forgotten once the sweep has deleted what they name.
+    ``adapters`` maps the checksums of earlier models to the matrices that make their vectors this model's. ``building``
+    is the tag of a generation of shards being made beside the present one, empty for none: the sweep spares it.
     Invariants (``check``): ids are unique, counts agree, nothing is both named and retired, shards have a model.
     """
 
@@ -76,6 +78,8 @@ class Manifest:
     model: ModelIdentity | None = None
     shards: tuple[ShardEntry, ...] = ()
     marks: ObjectRef | None = None
+    adapters: Mapping[str, ObjectRef] = field(default_factory=dict)
+    building: str = ""
     absorbed: Mapping[str, str] = field(default_factory=dict)
     retired: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,6 +89,7 @@ class Manifest:
             yield from shard.objects()
         if self.marks is not None:
             yield self.marks
+        yield from self.adapters.values()
 
     def check(self) -> Manifest:
         """The manifest itself. Raises Corrupt when an invariant does not hold: such a state is never written."""
@@ -136,6 +141,8 @@ def loads(body: bytes, key: str) -> Manifest:
             model=ModelIdentity(**document["model"]) if document["model"] else None,
             shards=tuple(_shard(entry) for entry in document["shards"]),
             marks=_ref(document["marks"]),
+            adapters={checksum: ObjectRef(**ref) for checksum, ref in document["adapters"].items()},
+            building=document["building"],
             absorbed=document["absorbed"],
             retired=document["retired"],
         ).check()

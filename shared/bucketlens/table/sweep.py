@@ -24,7 +24,9 @@ def garbage(manifest: Manifest, listing: Iterable[Entry], now: datetime, grace: 
             case keys.Segment(_, id):
                 left = manifest.absorbed.get(id)
                 since = datetime.fromisoformat(left) if left else None
-            case keys.ShardPart() | keys.Marks() if entry.key not in named:
+            case keys.ShardPart(_, shard) if manifest.building and shard.endswith(f"-{manifest.building}"):
+                since = None
+            case keys.ShardPart() | keys.Marks() | keys.Adapter() if entry.key not in named:
                 left = manifest.retired.get(entry.key)
                 since = datetime.fromisoformat(left) if left else entry.modified
             case _:

@@ -1,0 +1,150 @@
+"""Reproject: snapshot -> project every shard -> create twins -> switch the manifest.
+
+A model change without embedding anything again, for a model that is the present one followed by a matrix. Queries go on
+throughout: the present generation counts until the switch, and afterwards vectors of the earlier model (log segments
+still to come, functions not yet redeployed) are led through the same matrix when they are read.
+
+Resumable: twins are named after the shard and the new model, and those that are there are taken as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from bucketlens import keys
+from bucketlens.errors import Conflict, Exists, InvalidRequest, Retryable
+from bucketlens.index import shard as shards
+from bucketlens.index.adapter import pack_matrix
+from bucketlens.index.shard import GRAPH, GRAPH_MIN_ROWS, VECTORS, Shard
+from bucketlens.pipelines.compact import Compact
+from bucketlens.projection import Matrix, project
+from bucketlens.records import ModelIdentity
+from bucketlens.search.view import View
+from bucketlens.table.commit import commit
+from bucketlens.table.generation import Begin, Switch
+from bucketlens.table.manifest import ObjectRef, ShardEntry, stamp
+
+_ROUNDS = 8
+_CHUNK = 16_384
+_TAG_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ReprojectReport:
+    """What one run did. ``reused`` shards had been made by a run that was interrupted."""
+
+    collection: str
+    model: ModelIdentity
+    built: int
+    reused: int
+    manifest_version: int
+
+
+def reproject(
+    collection: str,
+    matrix: Matrix,
+    model: ModelIdentity,
+    tools: Compact,
+    *,
+    now: datetime,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ReprojectReport:
+    """Move a collection to ``model``, whose vectors are the present ones through ``matrix``. Changes nothing twice.
+
+    ``progress`` hears of (shards done, shards in all). Raises InvalidRequest when the collection has no shards,
+    Retryable when compaction keeps overtaking, Misconfigured while another model change is under way.
+    """
+    tag = model.checksum[:_TAG_DIGITS]
+    built = reused = 0
+    for _ in range(_ROUNDS):
+        view = tools.views.view(collection, strong=True)
+        manifest = view.snapshot.manifest
+        if manifest.model == model:
+            return ReprojectReport(collection, model, built, reused, manifest.version)
+        origin = _origin(view, matrix)
+        commit(tools.store, collection, Begin(tag))
+        present = frozenset(entry.key for entry in tools.store.list(keys.root(collection)))
+        twins: dict[str, ShardEntry] = {}
+        maker = _Maker(tools, collection, matrix, model, tag, present)
+        for (shard, _), entry in zip(view.shards, manifest.shards, strict=True):
+            twin, fresh = maker.twin(shard, entry)
+            twins[entry.id] = twin
+            built, reused = built + fresh, reused + (not fresh)
+            progress(len(twins), len(manifest.shards))
+        step = Switch(origin, model, twins, maker.adapters(origin, view.lineage.adapters), stamp(now))
+        tools.views.forget(collection)
+        try:
+            after = commit(tools.store, collection, step)
+        except Conflict:
+            continue  # compaction made new shards meanwhile: the next round builds only their twins
+        return ReprojectReport(collection, model, built, reused, after.version)
+    raise Retryable(
+        f"Collection {collection!r} was compacted {_ROUNDS} times while it was being moved to another model.",
+        code="contention",
+        remedy="Run it again; what was built is kept.",
+    )
+
+
+def _origin(view: View, matrix: Matrix) -> ModelIdentity:
+    origin = view.snapshot.manifest.model
+    if origin is None:
+        raise InvalidRequest(
+            "The collection has no shards yet.", code="nothing_to_project", remedy="Compact it first, then try again."
+        )
+    if matrix.shape != (origin.dimension, origin.dimension):
+        raise InvalidRequest(
+            f"The matrix is {matrix.shape}, the collection's vectors have {origin.dimension} components.",
+            code="bad_matrix",
+            remedy="Learn the matrix from this collection.",
+        )
+    return origin
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes what a generation consists of, or takes what an interrupted run has made (``present``: keys there are)."""
+
+    tools: Compact
+    collection: str
+    matrix: Matrix
+    model: ModelIdentity
+    tag: str
+    present: frozenset[str]
+
+    def twin(self, shard: Shard, entry: ShardEntry) -> tuple[ShardEntry, bool]:
+        """The shard in the new model, and whether it had to be made."""
+        id = f"{entry.id}-{self.tag}"
+        changing = (VECTORS, GRAPH) if entry.rows >= GRAPH_MIN_ROWS else (VECTORS,)
+        names = {part: keys.render(keys.ShardPart(self.collection, id, part)) for part in changing}
+        fresh = not self.present.issuperset(names.values())
+        made: Mapping[str, bytes] = {}
+        if fresh:
+            starts = range(0, entry.rows, _CHUNK)
+            halves = [project(shard.vectors[at : at + _CHUNK], self.matrix).astype(np.float16) for at in starts]
+            made = shards.rebuild(np.concatenate(halves), self.model, threads=self.tools.threads)
+        refs = {part: self._create_or_take(key, made.get(part)) for part, key in names.items()}
+        return replace(entry, id=id, parts={**entry.parts, **refs}), fresh
+
+    def adapters(self, origin: ModelIdentity, earlier: Mapping[str, Matrix]) -> dict[str, ObjectRef]:
+        """Matrices to the new model from the present one and from each one before it."""
+        chains = {checksum: before @ self.matrix for checksum, before in earlier.items()}
+        chains[origin.checksum] = self.matrix
+        names = {checksum: f"{self.tag}-{checksum[:_TAG_DIGITS]}" for checksum in chains}
+        return {
+            checksum: self._create_or_take(
+                keys.render(keys.Adapter(self.collection, names[checksum])), pack_matrix(chain)
+            )
+            for checksum, chain in chains.items()
+        }
+
+    def _create_or_take(self, key: str, body: bytes | None) -> ObjectRef:
+        if body is not None:
+            try:
+                self.tools.store.create(key, body)
+            except Exists:
+                body = None
+        return ObjectRef.of(key, self.tools.store.get(key).body if body is None else body)
