@@ -56,7 +56,7 @@ def vet(path: Path, bundle: Path) -> tuple[Path, ...]:
                     waiting.append((inside[field], (at, stop)))
                 elif message == "NodeProto" and field == _DOMAIN:
                     _check_domain(path, str(body[at:stop], "utf-8"), string(body, span, _OPERATOR))
-    return tuple(sorted(_inside(path, location, bundle) for location in locations))
+    return tuple(_inside(path, location, bundle) for location in sorted(locations))
 
 
 def _locations(body: memoryview, tensor: Span) -> set[str]:
