@@ -102,6 +102,8 @@ def _prefix_map(text: str) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"{pair!r} is not prefix=collection, such as images/=default")
         if prefix.startswith("index/") or "index/".startswith(prefix):
             raise ValueError(f"prefix {prefix!r} would feed the index to itself; choose one that does not cover index/")
+        if prefix in found:
+            raise ValueError(f"prefix {prefix!r} is given twice")
         found[prefix] = check_collection(name)
     if not found:
         raise ValueError("no prefix=collection pair is given")

@@ -159,7 +159,9 @@ def test_a_compaction_that_overtakes_costs_a_round_and_loses_nothing(tmp_path: P
 
 def test_only_one_model_change_at_a_time_and_only_from_shards(tmp_path: Path) -> None:
     table = ready(tmp_path)
-    dying = Table(FaultStore(table.store, crash_at=12), tmp_path / "d")
+    counted = FaultStore(ready(tmp_path / "c").store)
+    reproject(COLLECTION, matrix(1), TUNED, Table(counted, tmp_path / "n").compactor(), now=START)
+    dying = Table(FaultStore(table.store, crash_at=counted.operations - 3), tmp_path / "d")
     with pytest.raises(Crashed):
         reproject(COLLECTION, matrix(1), TUNED, dying.compactor(), now=START)
     with pytest.raises(Misconfigured) as caught:

@@ -7,6 +7,7 @@ output is garbage for the sweep. A crash at any step leaves the old manifest or 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from bucketlens import keys
 from bucketlens.errors import Conflict, Exists, Retryable
 from bucketlens.index import segment, shard
 from bucketlens.index.block import Block, Mask
-from bucketlens.records import ModelIdentity
+from bucketlens.records import Kind, ModelIdentity
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Store
@@ -57,7 +58,8 @@ class CompactReport:
 def compact(collection: str, tools: Compact, *, now: datetime, nonce: str) -> CompactReport:
     """One step of compaction, then a sweep. ``nonce`` must be unique to this run. Does nothing when nothing is due."""
     view = tools.views.view(collection, strong=True)
-    plan = choose(view.snapshot.manifest.shards, view.snapshot.segments, len(view.log))
+    # Rejections and tombstones stay in the marks for weeks: they are no reason to merge shards.
+    plan = choose(view.snapshot.manifest.shards, view.snapshot.segments, len(view.settled.rows(Kind.IMAGE)))
     report = CompactReport(collection, manifest_version=view.snapshot.manifest.version)
     if plan:
         step = _write(view, plan, tools, now, nonce)
@@ -76,8 +78,9 @@ def sweep(collection: str, tools: Compact, *, now: datetime) -> int:
     listing = list(tools.store.list(keys.root(collection)))
     manifest, etag = read_manifest(tools.store, collection)
     doomed = garbage(manifest, listing, now, grace)
-    for key in doomed:
-        tools.store.delete(key)
+    with ThreadPoolExecutor(tools.settings.threads) as pool:
+        for _ in pool.map(tools.store.delete, doomed):
+            pass
     step = forgettable(manifest, {entry.key for entry in listing} - set(doomed), now, grace)
     if etag is not None and not step.in_effect(manifest):
         commit(tools.store, collection, step)

@@ -102,7 +102,7 @@ def with_view(collection: str, tools: QueryTools, strong: bool, work: Callable[[
                     remedy=f"Collections are: {', '.join(tools.settings.collection_names())}.",
                 )
             return work(view)
-        except SnapshotGone:
+        except (SnapshotGone, FileNotFoundError):  # swept from the bucket, or from the local disk by another request
             tools.views.forget(collection)
             if not remaining:
                 raise

@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 from bucketlens.errors import Corrupt, NotFound, Retryable
@@ -13,6 +14,8 @@ from bucketlens.store.protocol import ByteRange, Store
 from bucketlens.table.manifest import ObjectRef
 
 _CHUNK = 16 * 2**20
+_TURNS = 16
+"""Objects that may be fetched at the same time; one object is never fetched twice at once."""
 
 
 class SnapshotGone(Retryable):
@@ -24,30 +27,39 @@ class SnapshotGone(Retryable):
 class LocalFiles:
     """A folder of verified copies, named by checksum, the least recently used removed beyond ``budget`` bytes.
 
-    A file that is removed while mapped stays readable through its mapping. Thread-safe; processes may share a folder.
+    What an earlier process left there counts too. One object larger than the budget is kept alone. A file that is
+    removed while mapped stays readable through its mapping. Thread-safe; two processes may share a folder.
     """
 
     def __init__(self, store: Store, folder: Path, budget: int) -> None:
         self._store = store
         self._folder = folder
         self._budget = budget
-        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._sizes: OrderedDict[str, int] | None = None
         self._lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
 
     def path(self, ref: ObjectRef) -> Path:
         """Where the object is, after bringing it local. Raises SnapshotGone, Corrupt, Retryable."""
         name = f"{ref.checksum}-{ref.key.rpartition('/')[2]}"
         target = self._folder / name
-        with self._lock:
-            if not (target.exists() and target.stat().st_size == ref.size):
-                self._make_room(ref.size)
-                self._fetch(ref, target)
-            self._sizes[name] = ref.size
-            self._sizes.move_to_end(name)
+        try:
+            with self._turns[hash(name) % _TURNS]:
+                present = _size(target) == ref.size
+                self._use(name, ref.size, make_room=not present)
+                if not present:
+                    self._fetch(ref, target)
+                    self._use(name, ref.size, make_room=False)
+        except OSError as error:
+            raise Retryable(
+                f"The local disk refused an index object: {error.strerror}.",
+                code="disk",
+                value=ref.key,
+                remedy="Lower CACHE_BYTES or give the function more ephemeral storage.",
+            ) from error
         return target
 
     def _fetch(self, ref: ObjectRef, target: Path) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         checksum = hashlib.blake2b(digest_size=16)
         try:
@@ -68,17 +80,31 @@ class LocalFiles:
             partial.replace(target)
         except NotFound as error:
             raise SnapshotGone("An index object was swept while it was being read.", value=ref.key) from error
-        except OSError as error:
-            raise Retryable(
-                f"The local disk refused an index object: {error.strerror}.",
-                code="disk",
-                value=ref.key,
-                remedy="Lower CACHE_BYTES or give the function more ephemeral storage.",
-            ) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
-    def _make_room(self, size: int) -> None:
-        while self._sizes and sum(self._sizes.values()) + size > self._budget:
-            name, _ = self._sizes.popitem(last=False)
-            (self._folder / name).unlink(missing_ok=True)
+    def _use(self, name: str, size: int, *, make_room: bool) -> None:
+        """Count a file as the one used last; before it is fetched, remove others until it fits."""
+        with self._lock:
+            sizes = self._sizes if self._sizes is not None else self._adopt()
+            sizes.pop(name, None)
+            while make_room and sizes and sum(sizes.values()) + size > self._budget:
+                oldest, _ = sizes.popitem(last=False)
+                (self._folder / oldest).unlink(missing_ok=True)
+            sizes[name] = size
+
+    def _adopt(self) -> OrderedDict[str, int]:
+        """What an earlier process left, the oldest first, and before that what it did not finish."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        left = [(path, path.stat()) for path in self._folder.iterdir() if path.is_file()]
+        left.sort(key=lambda one: (not one[0].name.startswith("."), one[1].st_mtime))
+        self._sizes = OrderedDict((path.name, stat.st_size) for path, stat in left)
+        return self._sizes
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None

@@ -31,6 +31,9 @@ from bucketlens.table.snapshot import Snapshot, read_snapshot
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
 
+_TURNS = 16
+"""Collections whose views may be taken at the same time."""
+
 
 class Rows(Protocol):
     """What a part offers to search: the same for a shard and for the log."""
@@ -147,7 +150,8 @@ class Views:
     """The newest view of each collection, reused while it is fresh enough. Thread-safe.
 
     ``clock`` counts seconds and never goes back. A strong view is taken after the call began: one GET and one LIST even
-    when nothing changed; objects already opened are not read again.
+    when nothing changed, shared by the callers that waited for it; objects already opened are not read again. Who can
+    do with the view there is waits for nobody.
     """
 
     def __init__(
@@ -159,26 +163,40 @@ class Views:
         self._max_staleness_s = max_staleness_s
         self._clock = clock
         self._opened: dict[str, _Opened] = {}
-        self._lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
 
     def view(self, collection: str, *, strong: bool) -> View:
         """A view of the collection; empty when nothing was indexed yet. Raises SnapshotGone, Corrupt, Misconfigured."""
-        with self._lock:
-            began = self._clock()
-            known = self._opened.get(collection)
-            if known and not strong and began - known.taken_at <= self._max_staleness_s:
-                return known.view
-            snapshot = read_snapshot(self._store, collection)
-            if known and (known.view.snapshot.etag, known.view.snapshot.segments) == (snapshot.etag, snapshot.segments):
-                self._opened[collection] = replace(known, taken_at=began)
-            else:
-                self._opened[collection] = self._open(snapshot, began, known)
-            return self._opened[collection].view
+        asked = self._clock()
+        opened = self._fresh(collection, asked, strong)
+        if opened is None:
+            with self._turns[hash(collection) % _TURNS]:
+                opened = self._fresh(collection, asked, strong) or self._take(collection)
+        return opened.view
 
     def forget(self, collection: str) -> None:
         """Drop what is remembered, so that the next view is taken anew."""
-        with self._lock:
-            self._opened.pop(collection, None)
+        self._opened.pop(collection, None)
+
+    def _fresh(self, collection: str, asked: float, strong: bool) -> _Opened | None:
+        known = self._opened.get(collection)
+        if known is None:
+            return None
+        fresh = known.taken_at > asked if strong else asked - known.taken_at <= self._max_staleness_s
+        return known if fresh else None
+
+    def _take(self, collection: str) -> _Opened:
+        began, known = self._clock(), self._opened.get(collection)
+        snapshot = read_snapshot(self._store, collection)
+        if known and (known.view.snapshot.etag, known.view.snapshot.segments) == (snapshot.etag, snapshot.segments):
+            opened = replace(known, taken_at=began)
+        else:
+            opened = self._open(snapshot, began, known)
+        if snapshot.empty:  # anybody can ask for names that do not exist: remembering them would fill the memory
+            self.forget(collection)
+        else:
+            self._opened[collection] = opened
+        return opened
 
     def _open(self, snapshot: Snapshot, began: float, known: _Opened | None) -> _Opened:
         manifest = snapshot.manifest

@@ -136,17 +136,17 @@ def loads(body: bytes, key: str) -> Manifest:
                 remedy="Use the version of bucketlens that wrote it, or rebuild the collection.",
             )
         return Manifest(
-            collection=document["collection"],
-            version=document["version"],
-            model=ModelIdentity(**document["model"]) if document["model"] else None,
+            collection=_text(document["collection"]),
+            version=_number(document["version"]),
+            model=_model(document["model"]),
             shards=tuple(_shard(entry) for entry in document["shards"]),
             marks=_ref(document["marks"]),
-            adapters={checksum: ObjectRef(**ref) for checksum, ref in document["adapters"].items()},
-            building=document["building"],
-            absorbed=document["absorbed"],
-            retired=document["retired"],
+            adapters={checksum: _object(ref) for checksum, ref in _mapping(document["adapters"]).items()},
+            building=_text(document["building"]),
+            absorbed=_times(document["absorbed"]),
+            retired=_times(document["retired"]),
         ).check()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Corrupt(
             f"The manifest cannot be read: {error!r}.",
             code="bad_manifest",
@@ -161,17 +161,53 @@ def stamp(now: datetime) -> str:
 
 
 def _shard(document: Mapping[str, object]) -> ShardEntry:
-    parts, deletes = document["parts"], document["deletes"]
-    if not isinstance(parts, dict):
-        raise TypeError("parts is not an object")
     return ShardEntry(
-        id=str(document["id"]),
-        rows=int(str(document["rows"])),
-        parts={name: ObjectRef(**ref) for name, ref in parts.items()},
-        deleted=int(str(document["deleted"])),
-        deletes=_ref(deletes),
+        id=_text(document["id"]),
+        rows=_number(document["rows"]),
+        parts={name: _object(ref) for name, ref in _mapping(document["parts"]).items()},
+        deleted=_number(document["deleted"]),
+        deletes=_ref(document["deletes"]),
     )
 
 
 def _ref(document: object) -> ObjectRef | None:
-    return ObjectRef(**document) if isinstance(document, dict) else None
+    return None if document is None else _object(document)
+
+
+def _object(document: object) -> ObjectRef:
+    found = _mapping(document)
+    return ObjectRef(_text(found["key"]), _number(found["size"]), _text(found["checksum"]))
+
+
+def _model(document: object) -> ModelIdentity | None:
+    if document is None:
+        return None
+    found = _mapping(document)
+    id, checksum, metric = (_text(found[name]) for name in ("id", "checksum", "metric"))
+    return ModelIdentity(id, checksum, _number(found["dimension"]), metric)
+
+
+def _times(document: object) -> dict[str, str]:
+    times = {name: _text(at) for name, at in _mapping(document).items()}
+    for at in times.values():
+        if datetime.fromisoformat(at).tzinfo is None:
+            raise ValueError(f"{at} has no offset from UTC")
+    return times
+
+
+def _mapping(document: object) -> dict[str, object]:
+    if not isinstance(document, dict):
+        raise TypeError(f"{type(document).__name__} where an object belongs")
+    return document
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where text belongs")
+    return value
+
+
+def _number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} where a count belongs")
+    return value

@@ -1,7 +1,8 @@
 """When to compact what. Pure: decides and does nothing.
 
-Shards grow by a factor of four (4 k, 16 k, 65 k, 262 k rows). New rows make a small shard; as soon as a tier would hold
-four, its shards become one of the next tier, so a row is rewritten a handful of times in its life.
+Shards grow by a factor of four (256, 1 k, 4 k, 16 k, 65 k, 262 k rows). New rows make a small shard; as soon as a tier
+would hold four, its shards become one of the next tier. A row is rewritten at most once in each tier above the
+smallest, and in that one 256 / 3n times where each compaction brings n new rows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from bucketlens.table.manifest import ShardEntry
 
 MAX_SHARD_ROWS = 262_144
 GROWTH = 4
-SMALLEST_TIER_ROWS = 4_096
+SMALLEST_TIER_ROWS = 256
+HIGHEST_TIER = 5
 MAX_DELETED_SHARE = 0.3
 """A shard with more superseded rows than this is rewritten: they cost every search and are reclaimed only then."""
 
@@ -49,8 +51,8 @@ def choose(shards: Sequence[ShardEntry], segments: Sequence[str], new_rows: int)
 
 
 def tier(rows: int) -> int:
-    """0 up to 4,096 rows, 1 up to 16,384, 2 up to 65,536, 3 above."""
+    """0 up to 256 rows, then one more for each factor of four: 1 up to 1,024, ..., 4 up to 65,536, 5 above."""
     level = 0
-    while level < 3 and rows > SMALLEST_TIER_ROWS * GROWTH**level:
+    while level < HIGHEST_TIER and rows > SMALLEST_TIER_ROWS * GROWTH**level:
         level += 1
     return level

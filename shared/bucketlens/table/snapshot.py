@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bucketlens import keys
-from bucketlens.errors import NotFound
+from bucketlens.errors import Corrupt, NotFound
 from bucketlens.store.protocol import Store
 from bucketlens.table.manifest import Manifest, loads
 
@@ -42,13 +42,21 @@ def read_snapshot(store: Store, collection: str) -> Snapshot:
 
 
 def read_manifest(store: Store, collection: str) -> tuple[Manifest, str | None]:
-    """The manifest and its etag; an empty one and None when it was never written."""
+    """The manifest and its etag; an empty one and None when it was never written. Raises Corrupt."""
     key = keys.render(keys.Manifest(collection))
     try:
         blob = store.get(key)
     except NotFound:
         return Manifest(collection), None
-    return loads(blob.body, key), blob.etag
+    manifest = loads(blob.body, key)
+    if manifest.collection != collection:
+        raise Corrupt(
+            f"The manifest of collection {collection!r} speaks of another one, {manifest.collection!r}.",
+            code="bad_manifest",
+            value=key,
+            remedy="Restore an earlier version of it: manifests cannot be copied between collections.",
+        )
+    return manifest, blob.etag
 
 
 def list_segments(store: Store, collection: str) -> list[str]:
