@@ -1,4 +1,4 @@
-"""The command line: ``bucketlens dev``, ``bucketlens demo``, ``bucketlens model``."""
+"""The command line: ``bucketlens dev``, ``bucketlens demo``, ``bucketlens model``, ``bucketlens tune``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bucketlens import __version__
-from bucketlens.commands import model
+from bucketlens.commands import model, tune
 from bucketlens.errors import BucketlensError
 
 
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     model.register(commands)
+    tune.register(commands)
     return parser
 
 

@@ -77,7 +77,12 @@ class Wiring:
     @cached_property
     def encoder(self) -> Encoder:
         """The model: the embedded default, a folder, or a bundle in S3. Raises Misconfigured."""
-        return Encoder(Bundle.open(self._bundle(), variant=self.variant), threads=self.settings.model_threads)
+        return Encoder(self.bundle, threads=self.settings.model_threads)
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The files of the model. Raises Misconfigured."""
+        return Bundle.open(self._bundle_folder(), variant=self.variant)
 
     def ingest(self) -> Ingest:
         """What the ingest function works with."""
@@ -94,7 +99,7 @@ class Wiring:
     def _client(self, endpoint_url: str | None) -> S3Client:
         return connect(endpoint_url, self.settings.threads, credentials=self.credentials)
 
-    def _bundle(self) -> Path:
+    def _bundle_folder(self) -> Path:
         uri = self.settings.model_uri
         if not uri:
             return embedded_bundle()

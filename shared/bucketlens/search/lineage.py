@@ -30,7 +30,7 @@ class Lineage:
         adapters: Mapping[str, Matrix],
         contents: Sequence[Contents],
     ) -> Lineage:
-        """``model`` is the manifest's; without one, that of the first segment. Raises Misconfigured (model_mismatch)."""
+        """``model`` is the manifest's; without one, the first segment's. Raises Misconfigured (``model_mismatch``)."""
         lineage = cls(collection, model or next((part.model for part in contents), None), adapters)
         for part in contents:
             lineage.matrix_from(part.model)
