@@ -10,7 +10,7 @@ import pytest
 from tests.template.template import ROOT
 
 BUILD = ROOT / ".aws-sam" / "build"
-NOT_SHIPPED = ("local", "embedded", "cli.py", "__pycache__")
+NOT_SHIPPED = ("local", "embedded", "commands", "cli.py", "__main__.py", "__pycache__")
 """What of shared/bucketlens stays out of the code layer."""
 
 

@@ -108,7 +108,7 @@ def test_the_code_layer_holds_what_functions_import_and_no_local_server() -> Non
     shipped = {path.name for path in (built() / "CodeLayer/python/bucketlens").iterdir()}
 
     assert {"handlers", "pipelines", "store", "settings.py"} <= shipped
-    assert not {"local", "cli.py", "embedded"} & shipped
+    assert not {"local", "commands", "cli.py", "embedded"} & shipped
 
 
 def test_the_model_layer_is_the_embedded_bundle() -> None:
