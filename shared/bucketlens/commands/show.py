@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bucketlens.model.bundle import Bundle
+from bucketlens.model.preprocess import Recipe
 from bucketlens.model.provenance import Provenance, bundle_files, tower_of, variant_of, variants
 
 
@@ -37,7 +38,7 @@ def info(folder: Path) -> int:
         table.add_row(f"variant {variant or '(no suffix)'}", _sizes(folder, variant) + note)
     recipe, rule = bundle.recipe, bundle.rule
     table.add_row("image size", f"{recipe.shape[0]} x {recipe.shape[1]}")
-    table.add_row("image rule", str(recipe))
+    table.add_row("image rule", _rule(recipe))
     table.add_row("token limit", f"{rule.limit}{', always padded to it' if rule.padded else ''}")
     table.add_row("optimised", "offline" if bundle.optimized else "no ('bucketlens model optimise')")
     source = ", ".join(f"{name} {said}" for name, said in facts.source.items()) if facts else "not recorded"
@@ -53,6 +54,17 @@ def facts_table() -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     return table
+
+
+def _rule(recipe: Recipe) -> str:
+    if isinstance(recipe.size, int):
+        resized = f"shortest edge to {recipe.size}"
+    else:
+        resized = f"to {recipe.size[0]} x {recipe.size[1]}"
+    cropped = f", middle {recipe.crop[0]} x {recipe.crop[1]}" if recipe.crop else ""
+    filters = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+    mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (recipe.mean, recipe.std))
+    return f"{resized} ({filters[recipe.resample]}){cropped}; times {recipe.scale:.4g}, mean {mean}, std {std}"
 
 
 def _sizes(folder: Path, variant: str) -> str:

@@ -56,7 +56,7 @@ class Hub:
         """Makes no request. ``pause`` waits that many seconds between attempts. Raises Misconfigured."""
         self.endpoint = endpoint.rstrip("/")
         if urlsplit(self.endpoint).scheme not in ("http", "https") or not urlsplit(self.endpoint).hostname:
-            raise Misconfigured("This is no address of a hub.", value=endpoint, remedy=f"Write {HUGGING_FACE}.")
+            raise Misconfigured("This is no web address of a hub.", value=endpoint, remedy=f"Write {HUGGING_FACE}.")
         self._pause = pause
         self._opener: OpenerDirector = build_opener(_Redirects)
 
@@ -183,8 +183,9 @@ class _Redirects(HTTPRedirectHandler):
 
 def _remote(line: Mapping[str, Any]) -> Remote:
     path, size, lfs = line.get("path"), line.get("size"), line.get("lfs")
-    steps = PurePosixPath(path).parts if isinstance(path, str) else ()
-    if not isinstance(path, str) or "\\" in path or "\0" in path or path != "/".join(steps) or {"..", "."} & {*steps}:
+    steps = PurePosixPath(path).parts if isinstance(path, str) else ("/",)
+    strays = {"..", "."} & {*steps} or path != "/".join(steps) or steps[:1] in ((), ("/",))
+    if not isinstance(path, str) or strays or "\\" in path or "\0" in path:
         raise Misconfigured(
             "The hub lists a file outside the repository's folder.",
             code="unsafe_path",

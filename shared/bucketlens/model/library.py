@@ -16,6 +16,7 @@ from bucketlens.model.bundle import Bundle, embedded_bundle
 from bucketlens.model.decode import Picture, decode
 from bucketlens.model.encode import Encoder
 from bucketlens.model.provenance import Provenance, bundle_files
+from bucketlens.model.vet import vet
 from bucketlens.records import Vector
 
 EMBEDDED = "embedded"
@@ -117,6 +118,7 @@ def check(folder: Path, variant: str = "") -> Bundle:
     if facts is not None:
         facts.check(folder)
     bundle = Bundle.open(folder, variant or (facts.variant if facts else ""))
+    _check_weights(bundle)
     encoder = Encoder(bundle)
     vectors = {"vision": encoder.image(sample()), "text": encoder.text("a red car")}
     for tower, vector in vectors.items():
@@ -128,6 +130,20 @@ def check(folder: Path, variant: str = "") -> Bundle:
                 remedy="Use another export; half precision may overflow where single does not.",
             )
     return bundle
+
+
+def _check_weights(bundle: Bundle) -> None:
+    """What is copied, pushed and fetched goes by name, so weights under other names would be left behind."""
+    known = {bundle.folder.resolve() / name for name in bundle_files(bundle.folder)}
+    for graph in (bundle.vision, bundle.text):
+        strays = [weights for weights in vet(graph, bundle.folder) if weights.resolve() not in known]
+        if strays:
+            raise Misconfigured(
+                "The model keeps weights under a name that bundles do not use.",
+                code="bad_bundle",
+                value=str(strays[0]),
+                remedy=f"Export it with external data in {graph.name}_data beside {graph.name}.",
+            )
 
 
 def sample() -> Picture:

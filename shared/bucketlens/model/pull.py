@@ -13,6 +13,7 @@ from bucketlens.model.bundle import Bundle
 from bucketlens.model.hub import Hub, Remote, Tell
 from bucketlens.model.library import check
 from bucketlens.model.provenance import NEEDED, OPTIONAL, TOWERS, Provenance, bundle_files, tower_of, variants
+from bucketlens.model.variant import tower_suffix
 
 _SHOWN = 20
 
@@ -20,12 +21,15 @@ _SHOWN = 20
 def plan(files: Iterable[Remote], repository: str, variant: str = "") -> tuple[str, list[Remote]]:
     """The variant and the files a bundle of it needs, small ones first.
 
-    Without a variant: the towers without suffix, else the only variant there is. Raises NotFound (``no_bundle``),
-    naming what is missing and what there is.
+    A variant is a suffix, or a precision by its name in transformers.js. Without one: the towers without suffix, else
+    the only variant there is. Raises NotFound (``no_bundle``), naming what is missing and what there is.
     """
     there = {file.path: file for file in files}
     offered = variants(there)
-    chosen = variant if variant or "" in offered or len(offered) != 1 else offered[0]
+    if variant:
+        chosen = tower_suffix((path.removeprefix("onnx/") for path in there), variant, repository).removeprefix("_")
+    else:
+        chosen = "" if "" in offered or len(offered) != 1 else offered[0]
     suffix = f"_{chosen}" if chosen else ""
     graphs = [f"onnx/{tower}_model{suffix}.onnx" for tower in TOWERS]
     missing = [name for name in (*NEEDED, *graphs) if name not in there]
@@ -57,12 +61,12 @@ def pull(
         return _standing(into, source, chosen)
     which = keys.digest(json.dumps([*source.values(), chosen]).encode())[:12]
     staging = into.parent / f".{into.name}.{which}.part"
-    for stale in {*bundle_files(staging)} - {file.path for file in files}:
-        (staging / stale).unlink()
     for file in files:
         if not _is_here(staging / file.path, file):
             hub.download(repository, revision, file, staging / file.path, tell)
         tell(file.path, file.size)
+    for stale in {*bundle_files(staging)} - {file.path for file in files}:
+        (staging / stale).unlink()
     _name_it(staging, repository)
     Provenance.of(staging, source, chosen).write(staging)
     check(staging, chosen)

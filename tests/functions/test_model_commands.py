@@ -1,0 +1,216 @@
+"""The commands of ``bucketlens model``, from the hub to the bucket and back, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from tests.support.bundle import make_bundle
+from tests.support.hub import REPOSITORY, HubServer
+from tests.support.pictures import drawing, encoded
+
+from bucketlens.cli import main
+from bucketlens.local.s3server import S3Server
+from bucketlens.model.bundle import Bundle, fetch_bundle
+from bucketlens.model.decode import decode
+from bucketlens.model.encode import Encoder
+from bucketlens.model.provenance import Provenance
+from bucketlens.records import Vector
+from bucketlens.store.s3 import S3Store, connect
+
+BUCKET = "bucketlens-local"
+TARGET = f"s3://{BUCKET}/models/tiny"
+
+
+class Desk:
+    """A hub, a library, a bucket, and the command line between them."""
+
+    def __init__(self, hub: HubServer, s3: S3Server, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.hub, self.folder, self.library = hub, folder, folder / "library"
+        self.origin = folder / "origin"
+        self.store = S3Store(BUCKET, connect(s3.url, credentials=s3.credentials))
+        self._capsys = capsys
+
+    def run(self, *words: str | Path) -> str:
+        """What the command printed; it must have succeeded."""
+        assert main(["model", *map(str, words)]) == 0
+        return self._capsys.readouterr().out
+
+    def refuse(self, *words: str | Path) -> str:
+        """What the command complained about; it must have failed."""
+        assert main(["model", *map(str, words)]) == 1
+        return self._capsys.readouterr().err
+
+    def keys(self) -> list[str]:
+        return [entry.key for entry in self.store.list("models/")]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    make_bundle(tmp_path / "origin", dimension=48)
+    with HubServer(tmp_path / "origin") as hub, S3Server((BUCKET,)) as s3:
+        monkeypatch.setenv("BUCKETLENS_MODELS", str(tmp_path / "library"))
+        monkeypatch.setenv("BUCKETLENS_HUB", hub.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.credentials[0])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.credentials[1])
+        yield Desk(hub, s3, tmp_path, capsys)
+
+
+def vectors(folder: Path) -> list[Vector]:
+    encoder = Encoder(Bundle.open(folder))
+    picture = decode(encoded(drawing()), max_pixels=10_000_000)
+    return [encoder.image(picture), encoder.text("a red boat")]
+
+
+def test_a_model_keeps_its_vectors_from_the_hub_through_the_bucket_to_a_function(desk: Desk) -> None:
+    pulled = desk.folder / "pulled"
+    assert "complete" in desk.run("pull", REPOSITORY, "--into", pulled)
+    assert "in the library" in desk.run("add", pulled, "--as", "mine")
+    printed = desk.run("push", "mine", TARGET)
+    assert f"MODEL_URI={TARGET}/\n" in printed
+    fetched = fetch_bundle(desk.store, "models/tiny", desk.folder / "cache")
+    for one, other in zip(vectors(desk.origin), vectors(fetched), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert Bundle.open(fetched).identity == Bundle.open(desk.origin).identity
+
+
+def test_a_pull_without_a_folder_goes_into_the_library_under_the_repository_s_name(desk: Desk) -> None:
+    desk.run("pull", REPOSITORY)
+    assert REPOSITORY in desk.run("info", "somebody--tiny-clip")
+
+
+def test_an_endpoint_on_the_command_line_goes_before_the_environment(desk: Desk) -> None:
+    assert "web address" in desk.refuse("pull", REPOSITORY, "--endpoint", "nowhere")
+    desk.run("pull", REPOSITORY, "--endpoint", f"{desk.hub.url}/")
+
+
+def test_config_json_is_uploaded_last_so_an_unfinished_push_is_never_opened(desk: Desk) -> None:
+    desk.run("push", desk.origin, TARGET)
+    modified = {entry.key: entry.modified for entry in desk.store.list("models/")}
+    assert max(modified, key=lambda key: (modified[key], key == "models/tiny/config.json")) == "models/tiny/config.json"
+    desk.store.delete("models/tiny/config.json")
+    assert "config.json" in str(open_fetched_failure(desk))
+    assert "1 objects written" in desk.run("push", desk.origin, TARGET)
+    fetch_bundle(desk.store, "models/tiny", desk.folder / "again")
+
+
+def open_fetched_failure(desk: Desk) -> Exception:
+    with pytest.raises(Exception, match=r"config\.json") as caught:
+        Bundle.open(fetch_bundle(desk.store, "models/tiny", desk.folder / "cache"))
+    return caught.value
+
+
+def test_the_same_bundle_may_be_pushed_again_and_another_never_takes_its_name(desk: Desk) -> None:
+    desk.run("push", desk.origin, TARGET)
+    assert "0 objects written" in desk.run("push", desk.origin, TARGET)
+    before = {entry.key: entry.etag for entry in desk.store.list("models/")}
+    other = make_bundle(desk.folder / "other", dimension=48, seed=3)
+    said = desk.refuse("push", other, TARGET)
+    assert "onnx/vision_model.onnx" in said
+    assert "new name" in said
+    assert {entry.key: entry.etag for entry in desk.store.list("models/")} == before
+
+
+def test_a_bundle_is_not_pushed_between_the_files_of_a_larger_one(desk: Desk) -> None:
+    for tower in ("vision", "text"):
+        graph = desk.origin / "onnx" / f"{tower}_model.onnx"
+        graph.with_name(f"{tower}_model_int8.onnx").write_bytes(graph.read_bytes())
+    assert "MODEL_VARIANT=" in desk.run("push", desk.origin, TARGET)
+    smaller = make_bundle(desk.folder / "smaller", dimension=48)
+    assert "vision_model_int8.onnx" in desk.refuse("push", smaller, TARGET)
+
+
+@pytest.mark.parametrize(
+    "target", ["models/x", "s3://b", "s3://bucket/images/x", "s3://bucket/models/../index", "s3://B/models/x"]
+)
+def test_a_target_that_functions_could_not_read_is_refused(desk: Desk, target: str) -> None:
+    assert "s3://bucket/models/name" in desk.refuse("push", desk.origin, target)
+    assert desk.keys() == []
+
+
+def test_a_damaged_bundle_is_neither_added_nor_pushed(desk: Desk) -> None:
+    pulled = desk.folder / "pulled"
+    desk.run("pull", REPOSITORY, "--into", pulled)
+    body = bytearray((pulled / "tokenizer.json").read_bytes())
+    body[-1] ^= 1
+    (pulled / "tokenizer.json").write_bytes(body)
+    assert "tokenizer.json has changed" in desk.refuse("add", pulled)
+    assert "tokenizer.json has changed" in desk.refuse("push", pulled, TARGET)
+    assert desk.keys() == []
+    assert not list(desk.library.glob("*"))
+
+
+def test_a_model_that_gives_no_finite_vector_is_not_added(desk: Desk) -> None:
+    path = desk.origin / "onnx" / "vision_model.onnx"
+    model = onnx.load(path)
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == "projection")
+    weights.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(weights.dims), np.nan, np.float32), "projection"))
+    onnx.save(model, path)
+    assert "no direction" in desk.refuse("add", desk.origin)
+
+
+def test_weights_under_a_name_that_would_not_travel_are_refused(desk: Desk) -> None:
+    path = desk.origin / "onnx" / "vision_model.onnx"
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert "vision_model.onnx_data" in desk.refuse("add", desk.origin)
+    assert "vision_model.onnx_data" in desk.refuse("push", desk.origin, TARGET)
+
+
+def test_adding_again_changes_nothing_and_another_bundle_needs_another_name(desk: Desk) -> None:
+    desk.run("add", desk.origin)
+    desk.run("add", desk.origin)
+    other = make_bundle(desk.folder / "other", dimension=48, seed=3)
+    assert "--as" in desk.refuse("add", other, "--as", "origin")
+    for name in ("../x", ".x", "embedded", "a/b"):
+        assert "name" in desk.refuse("add", other, "--as", name)
+    assert [path.name for path in desk.library.iterdir()] == ["origin"]
+
+
+def test_info_says_everything_that_decides_whether_a_model_fits(desk: Desk) -> None:
+    desk.run("pull", REPOSITORY)
+    printed = desk.run("info", "somebody--tiny-clip")
+    bundle = Bundle.open(desk.origin)
+    for fact in ("tiny-0", bundle.identity.checksum, "48", "32 x 32", "16", "vision", "text", "bicubic", desk.hub.url):
+        assert fact in printed
+
+
+def test_a_name_that_is_not_known_is_answered_with_those_that_are(desk: Desk) -> None:
+    desk.run("add", desk.origin, "--as", "mine")
+    said = desk.refuse("info", "yours")
+    assert "mine, embedded" in said
+
+
+def test_an_optimised_bundle_has_the_same_vectors_external_weights_and_says_what_it_was_made_from(desk: Desk) -> None:
+    printed = desk.run("optimise", desk.origin, "--into", desk.folder / "fast")
+    assert "differ by at most" in printed
+    for one, other in zip(vectors(desk.origin), vectors(desk.folder / "fast"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert Bundle.open(desk.folder / "fast").optimized
+    assert json.loads((desk.folder / "fast" / "config.json").read_text())["bucketlens"]["optimized"] is True
+    assert (desk.folder / "fast" / "onnx" / "vision_model.onnx_data").stat().st_size > 10_000
+    facts = Provenance.read(desk.folder / "fast")
+    assert facts is not None
+    assert facts.source["optimised_from"] == Bundle.open(desk.origin).identity.checksum
+    assert "already" in desk.refuse("optimise", desk.folder / "fast")
+    assert "--into" in desk.refuse("optimise", desk.origin, "--into", desk.folder / "fast")
+
+
+def test_an_optimised_bundle_travels_through_the_bucket(desk: Desk) -> None:
+    desk.run("optimise", desk.origin, "--into", desk.folder / "fast")
+    desk.run("push", desk.folder / "fast", TARGET)
+    fetched = fetch_bundle(desk.store, "models/tiny", desk.folder / "cache")
+    for one, other in zip(vectors(desk.folder / "fast"), vectors(fetched), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_bench_compares_the_ingest_loop_with_onnx_runtime_and_loads_each_tower_in_a_process_of_its_own(
+    desk: Desk,
+) -> None:
+    printed = desk.run("bench", desk.origin, "--images", "3")
+    for row in ("decode and embed", "ONNX Runtime alone", "text", "fresh process, vision", "fresh process, text"):
+        assert row in printed
