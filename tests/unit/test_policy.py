@@ -1,0 +1,94 @@
+"""The compaction policy: pure, and rows are rewritten a bounded number of times."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bucketlens.table.manifest import ObjectRef, ShardEntry
+from bucketlens.table.policy import GROWTH, MAX_SHARD_ROWS, SMALLEST_TIER_ROWS, Plan, choose, tier
+
+
+def shard(id: str, rows: int, deleted: int = 0) -> ShardEntry:
+    return ShardEntry(id, rows, {}, deleted, ObjectRef("d", 1, "c") if deleted else None)
+
+
+SHARDS = st.lists(st.tuples(st.integers(1, 300_000), st.floats(0, 0.99)), max_size=20).map(
+    lambda drawn: [shard(f"s{n}", rows, int(rows * share)) for n, (rows, share) in enumerate(drawn)]
+)
+
+
+@given(SHARDS, st.lists(st.sampled_from("abc"), unique=True), st.integers(0, 10_000))
+def test_a_plan_absorbs_the_whole_log_and_merges_only_shards_that_exist_each_once(
+    shards: list[ShardEntry], segments: list[str], new: int
+) -> None:
+    plan = choose(shards, segments, new)
+    assert plan.absorb == tuple(segments)
+    assert len(set(plan.merge)) == len(plan.merge)
+    assert set(plan.merge) <= {one.id for one in shards}
+    assert choose(shards, segments, new) == plan
+
+
+def test_with_nothing_new_and_nothing_wasted_there_is_nothing_to_do() -> None:
+    assert not choose([shard("a", 10), shard("b", 10), shard("c", 10), shard("d", 10)], (), 0)
+    assert choose((), (), 0) == Plan()
+
+
+def test_a_shard_with_many_superseded_rows_is_rewritten_even_alone() -> None:
+    assert choose([shard("a", 100_000, 31_000), shard("b", 100_000, 29_000)], (), 0).merge == ("a",)
+    assert choose([shard("full", MAX_SHARD_ROWS), shard("b", 10)], ("x",), 5).merge == ()
+
+
+def test_deletions_alone_merge_nothing() -> None:
+    assert choose([shard(f"s{n}", 10) for n in range(9)], ("x",), 0) == Plan(("x",), ())
+
+
+def test_the_fourth_of_a_tier_merges_it_and_a_full_shard_is_left_alone() -> None:
+    peers = [shard(f"s{n}", 200) for n in range(3)]
+    assert choose(peers[:2], ("x",), 200).merge == ()
+    assert choose([*peers, shard("big", 200_000)], ("x",), 200).merge == ("s0", "s1", "s2")
+
+
+def test_tiers_grow_by_a_factor_of_four() -> None:
+    ends = [SMALLEST_TIER_ROWS * GROWTH**level for level in range(6)]
+    assert ends[-1] == MAX_SHARD_ROWS
+    assert [tier(rows) for rows in ends] == [0, 1, 2, 3, 4, 5]
+    assert [tier(rows + 1) for rows in ends] == [1, 2, 3, 4, 5, 5]
+
+
+def lifetime(batches: list[int]) -> tuple[float, int]:
+    """(rows written per row that came, most shards at any moment) when each batch is compacted at once."""
+    shards: list[ShardEntry] = []
+    written = most = 0
+    for step, batch in enumerate(batches):
+        plan = choose(shards, ("log",), batch)
+        rows = batch + sum(one.live for one in shards if one.id in plan.merge)
+        shards = [one for one in shards if one.id not in plan.merge]
+        parts = -(-rows // MAX_SHARD_ROWS)
+        shards += [shard(f"{step}-{part}", rows // parts + (part < rows % parts)) for part in range(parts)]
+        written += rows
+        most = max(most, len(shards))
+    assert sum(one.rows for one in shards) == sum(batches), "a row was lost"
+    return written / sum(batches), most
+
+
+@pytest.mark.parametrize("batch", [1, 3, 10, 50, 200, 1_000, 5_000])
+def test_a_row_is_written_a_bounded_number_of_times_over_many_small_compactions(batch: int) -> None:
+    count = 2_000
+    amplification, most = lifetime([batch] * count)
+    # Once when it comes, once in each tier it passes, and in the smallest tier at most every third compaction.
+    tiers = max(0.0, math.log(min(batch * count, MAX_SHARD_ROWS) / SMALLEST_TIER_ROWS, GROWTH))
+    assert amplification <= 2 + tiers + SMALLEST_TIER_ROWS / (GROWTH - 1) / batch
+    assert most <= (GROWTH - 1) * 6 + batch * count / (MAX_SHARD_ROWS / 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_batches_of_very_different_sizes_are_no_worse(seed: int) -> None:
+    rng = random.Random(seed)
+    amplification, most = lifetime([int(10 ** rng.uniform(0, 4)) for _ in range(500)])
+    assert amplification <= 10
+    assert most <= 30
