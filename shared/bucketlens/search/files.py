@@ -6,10 +6,12 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from bucketlens.errors import Corrupt, NotFound, Retryable
+from bucketlens.search.meter import Metered
 from bucketlens.store.protocol import ByteRange, Store
 from bucketlens.table.manifest import ObjectRef
 
@@ -32,16 +34,26 @@ class LocalFiles:
     """
 
     def __init__(self, store: Store, folder: Path, budget: int) -> None:
-        self._store = store
+        self._store = Metered(store)
         self._folder = folder
-        self._budget = budget
+        self.budget = budget
         self._sizes: OrderedDict[str, int] | None = None
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
+    def holds(self, refs: Iterable[ObjectRef]) -> bool:
+        """Whether all of these are local now; if so, they count as used."""
+        named = [(_named(ref), ref.size) for ref in refs]
+        if any(_size(self._folder / name) != size for name, size in named):
+            return False
+        with suppress(OSError):
+            for name, size in named:
+                self._use(name, size, make_room=False)
+        return True
+
     def path(self, ref: ObjectRef) -> Path:
         """Where the object is, after bringing it local. Raises SnapshotGone, Corrupt, Retryable."""
-        name = f"{ref.checksum}-{ref.key.rpartition('/')[2]}"
+        name = _named(ref)
         target = self._folder / name
         try:
             with self._turns[hash(name) % _TURNS]:
@@ -89,7 +101,7 @@ class LocalFiles:
         with self._lock:
             sizes = self._sizes if self._sizes is not None else self._adopt()
             sizes.pop(name, None)
-            while make_room and sizes and sum(sizes.values()) + size > self._budget:
+            while make_room and sizes and sum(sizes.values()) + size > self.budget:
                 oldest, _ = sizes.popitem(last=False)
                 (self._folder / oldest).unlink(missing_ok=True)
             sizes[name] = size
@@ -101,6 +113,10 @@ class LocalFiles:
         left.sort(key=lambda one: (not one[0].name.startswith("."), one[1].st_mtime))
         self._sizes = OrderedDict((path.name, stat.st_size) for path, stat in left)
         return self._sizes
+
+
+def _named(ref: ObjectRef) -> str:
+    return f"{ref.checksum}-{ref.key.rpartition('/')[2]}"
 
 
 def _size(path: Path) -> int | None:

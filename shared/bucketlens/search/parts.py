@@ -1,0 +1,107 @@
+"""A view searched: each part by the path that suits the query and the place where its rows are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bucketlens.filters import ALWAYS, Filter
+from bucketlens.index.stats import possible
+from bucketlens.records import Vector
+from bucketlens.search.cold import search_cold
+from bucketlens.search.plan import Choice, Path
+from bucketlens.search.scan import Found, search_part
+from bucketlens.search.view import View
+from bucketlens.search.winners import Unsettled
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What was found in each part that was opened. ``pruned`` names shards that column statistics ruled out, ``cold``
+    those that were read by range."""
+
+    found: tuple[Found, ...]
+    pruned: tuple[str, ...]
+    cold: tuple[str, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether no part was searched approximately."""
+        return all(one.choice.path is Path.EXACT for one in self.found)
+
+
+def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: bool) -> Searched:
+    """The k best rows of the view, and maybe more. An exact search brings every shard it opens local.
+
+    Raises SnapshotGone, Corrupt, Retryable.
+    """
+    entries = view.snapshot.manifest.shards
+    view.reach.check(entries)
+    everything = range(len(entries))
+    pruned = frozenset(number for number in everything if not _admits(view, number, filter))
+    local = tuple(
+        number for number in everything if view.reach.local(entries[number]) or (exact and number not in pruned)
+    )
+    cold = tuple(number for number in everything if number not in local)
+    try:
+        found = _search(view, local, cold, pruned, query, filter, k, exact=exact, known=False)
+    except Unsettled:
+        found = _search(view, local, cold, pruned, query, filter, k, exact=exact, known=True)
+    opened = [number for number in cold if number not in pruned]
+    near = {number: float(np.max(view.shards[number][0].head.closeness(query))) for number in opened}
+    view.reach.bring([entries[number] for number in sorted(near, key=lambda number: -near[number])])
+    return Searched(
+        tuple(found),
+        tuple(entries[number].id for number in sorted(pruned)),
+        tuple(entries[number].id for number in opened),
+    )
+
+
+def explanation(searched: Searched) -> list[dict[str, object]]:
+    """The plan as it was carried out, part by part."""
+    told = [_told(one.part.name, one.choice, one.matched, one.scanned) for one in searched.found]
+    for part in told:
+        part["cold"] = part["part"] in searched.cold
+    shut = Choice(Path.NONE, "column statistics rule it out")
+    return told + [_told(id, shut, 0, 0) for id in searched.pruned]
+
+
+def _told(part: str, choice: Choice, matched: int, scanned: int) -> dict[str, object]:
+    return {"part": part, "path": choice.path.value, "reason": choice.reason, "matched": matched, "scanned": scanned}
+
+
+def _admits(view: View, number: int, filter: Filter) -> bool:
+    entry = view.snapshot.manifest.shards[number]
+    if filter == ALWAYS or entry.rows < view.reach.cold_from:
+        return True
+    return possible(filter, view.shards[number][0].head.outline.columns, entry.rows)
+
+
+def _search(
+    view: View,
+    local: tuple[int, ...],
+    cold: tuple[int, ...],
+    pruned: frozenset[int],
+    query: Vector,
+    filter: Filter,
+    k: int,
+    *,
+    exact: bool,
+    known: bool,
+) -> list[Found]:
+    """``known``: settle the log against the cold shards first, too, by reading their keys."""
+    settled = view.settled if known or not cold else view.settled_among(local)
+    dead = dict(zip(range(len(view.shards)) if known or not cold else local, settled.dead, strict=True))
+    names = {view.shards[number][0].id for number in pruned}
+    parts = [
+        part
+        for part in view.parts_of(settled.log, {number: dead[number] for number in local})
+        if part.name not in names
+    ]
+    found = [search_part(part, query, filter, k, exact=exact) for part in parts]
+    log = next((one for one in found if one.part.name == "log"), None)
+    shards = [view.cold(number, dead.get(number), shut=number in pruned) for number in cold]
+    said, contending = ({}, None) if known else (settled.log, log)
+    brought = search_cold(shards, said, contending, query, filter, k, view.reach.ranges)
+    return [*found, *(one for one in brought if one.part.name not in names)]
