@@ -41,8 +41,8 @@ TEXTS = (
     "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}", "一张海滩的照片，很美。", "고양이",
     "صورة قطة", "तस्वीर", "Ünïcödé ÉCOLE straße İstanbul ΣΊΣΥΦΟΣ", "cafe\u0301 café", "ﬁligree ① ½ ㎏",
     "zero\u200bwidth", "\u00a0nbsp\u2003wide\u3000ideographic", "<|endoftext|>", "<|startoftext|> a cat",
-    "</s> end <pad> <eos>", "x" * 300, "a photo of a cat " * 40, "猫" * 200, "\N{CAT}" * 100, "0123456789" * 12, "word " * 75,
-    "word " * 76, "word " * 77, "...", "▁underline▁", "\x00\x07",
+    "</s> end <pad> <eos>", "x" * 300, "a photo of a cat " * 40, "猫" * 200, "\N{CAT}" * 100, "0123456789" * 12,
+    "word " * 75, "word " * 76, "word " * 77, "...", "▁underline▁", "\x00\x07",
 )  # fmt: skip
 """Texts to tokenise: empty, blank, mixed case, contractions, emoji, scripts, special tokens written out, too long."""
 
