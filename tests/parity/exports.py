@@ -135,13 +135,16 @@ class _Convolutional(torch.nn.Module):
         layers: list[torch.nn.Module] = []
         for before, after in ((3, 32), (32, 64), (64, 128), (128, 256)):
             layers += [
-                torch.nn.Conv2d(before, after, 3, stride=2, padding=1),
+                torch.nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
                 torch.nn.BatchNorm2d(after),
                 torch.nn.GELU(),
-                torch.nn.Conv2d(after, after, 7, padding=3, groups=after),
+                torch.nn.Conv2d(after, after, 7, padding=3, groups=after, bias=False),
             ]
+        for layer in layers:
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(layer.weight)
         self.seen = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-        self.seen_out = torch.nn.Linear(256, dimension)
+        self.seen_out = torch.nn.Linear(256, dimension, bias=False)
         width = config.text_config.hidden_size
         self.words = torch.nn.Embedding(config.text_config.vocab_size, width)
         self.places = torch.nn.Parameter(torch.randn(77, width))

@@ -7,8 +7,9 @@ import pytest
 from tests.parity.conftest import Exports
 from tests.parity.shapes import SHAPES
 
+pytestmark = pytest.mark.timeout(1200)  # the full CLIP B/32 takes most of a minute, on an idle machine
 
-@pytest.mark.timeout(1200)  # the full CLIP B/32 is exported and run here: most of a minute on an idle machine
+
 @pytest.mark.parametrize("name", [shape.name for shape in SHAPES])
 def test_pixels_tokens_and_vectors_are_those_of_transformers(exports: Exports, name: str) -> None:
     from tests.parity.measure import measure

@@ -17,6 +17,7 @@ from bucketlens.records import Vector
 from tests.parity.conftest import Exports
 from tests.support.pictures import drawing, encoded
 
+pytestmark = pytest.mark.timeout(1200)
 # name -> how far a unit vector may be from full precision, in cosine
 VARIANTS = {"fp32": 1e-6, "fp16": 1e-3, "int8": 0.1, "uint8": 0.1, "quantized": 0.1, "q8": 0.1}
 TEXTS = ("a photo of a cat", "", "赤い猫")
