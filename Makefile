@@ -48,7 +48,8 @@ model: setup ## train the embedded model anew: make model DATA=photographs.parqu
 	@$(call pip,$(VENV)) install --quiet --disable-pip-version-check -r layers/model/recipe/requirements.txt
 	PATH="$(abspath $(BIN)):$$PATH" sh layers/model/recipe/reproduce.sh "$(abspath $(DATA))" "$(abspath build/model)"
 
-bench: setup ## speed, cold start and memory of the embedded model on this machine
+bench: setup ## measure search and the embedded model on this machine
+	$(BIN)/python -m tests.bench
 	$(BIN)/bucketlens model bench
 
 clean: ## remove what builds and tests leave behind, but not the virtual environments

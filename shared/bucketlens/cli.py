@@ -17,7 +17,7 @@ from bucketlens.errors import BucketlensError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 failed, 2 not understood."""
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 not understood, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bucketlens: {error}. Install it with: pip install 'bucketlens[local]'", file=sys.stderr)
     except OSError as error:
         print(f"bucketlens: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("bucketlens: interrupted", file=sys.stderr)
+        return 130  # 128 and the number of SIGINT, as shells have it
     return 1
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: TID251
 from tests.support.bundle import make_bundle
 from tests.support.hub import REPOSITORY, HubServer
 from tests.support.pictures import drawing, encoded
 
 from bucketlens.cli import main
+from bucketlens.errors import Misconfigured
 from bucketlens.local.s3server import S3Server
 from bucketlens.model.bundle import Bundle, fetch_bundle
 from bucketlens.model.decode import decode
@@ -26,10 +31,28 @@ BUCKET = "bucketlens-local"
 TARGET = f"s3://{BUCKET}/models/tiny"
 
 
+SLOW_PULL = """
+import sys, time
+from pathlib import Path
+from bucketlens.model.hub import Hub
+from bucketlens.model.pull import pull
+
+def tell(path, size):
+    if path == "onnx/vision_model.onnx" and size >= 20_000:
+        print("halfway", flush=True)
+        time.sleep(60)
+
+pull(Hub(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), tell=tell)
+"""
+
+
 class Desk:
     """A hub, a library, a bucket, and the command line between them."""
 
-    def __init__(self, hub: HubServer, s3: S3Server, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, hub: HubServer, s3: S3Server, written: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.written = written
         self.hub, self.folder, self.library = hub, folder, folder / "library"
         self.origin = folder / "origin"
         self.store = S3Store(BUCKET, connect(s3.url, credentials=s3.credentials))
@@ -52,13 +75,15 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
     make_bundle(tmp_path / "origin", dimension=48)
-    with HubServer(tmp_path / "origin") as hub, S3Server((BUCKET,)) as s3:
+    written: list[str] = []
+    server = S3Server((BUCKET,), watch=lambda change: written.append(change.key))
+    with HubServer(tmp_path / "origin") as hub, server as s3:
         monkeypatch.setenv("BUCKETLENS_MODELS", str(tmp_path / "library"))
         monkeypatch.setenv("BUCKETLENS_HUB", hub.url)
         monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.credentials[0])
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.credentials[1])
-        yield Desk(hub, s3, tmp_path, capsys)
+        yield Desk(hub, s3, written, tmp_path, capsys)
 
 
 def vectors(folder: Path) -> list[Vector]:
@@ -84,6 +109,22 @@ def test_a_pull_without_a_folder_goes_into_the_library_under_the_repository_s_na
     assert REPOSITORY in desk.run("info", "somebody--tiny-clip")
 
 
+def test_a_pull_whose_process_was_killed_leaves_nothing_complete_and_is_resumed(desk: Desk) -> None:
+    desk.hub.moods.break_after, desk.hub.moods.breaks = 20_000, 1
+    into = desk.folder / "here"
+    words = [sys.executable, "-c", SLOW_PULL, desk.hub.url, REPOSITORY, str(into)]
+    paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"halfway\n"
+        process.kill()
+    assert not into.exists()
+    desk.run("pull", REPOSITORY, "--into", into)
+    assert ("onnx/vision_model.onnx", "bytes=20000-") in [(path, wanted) for path, wanted, _ in desk.hub.asked]
+    assert desk.hub.sent["onnx/vision_model.onnx"] == len(desk.hub.files["onnx/vision_model.onnx"])
+    assert [path.name for path in desk.folder.iterdir() if path.name.startswith(".")] == []
+
+
 def test_an_endpoint_on_the_command_line_goes_before_the_environment(desk: Desk) -> None:
     assert "web address" in desk.refuse("pull", REPOSITORY, "--endpoint", "nowhere")
     desk.run("pull", REPOSITORY, "--endpoint", f"{desk.hub.url}/")
@@ -91,18 +132,13 @@ def test_an_endpoint_on_the_command_line_goes_before_the_environment(desk: Desk)
 
 def test_config_json_is_uploaded_last_so_an_unfinished_push_is_never_opened(desk: Desk) -> None:
     desk.run("push", desk.origin, TARGET)
-    modified = {entry.key: entry.modified for entry in desk.store.list("models/")}
-    assert max(modified, key=lambda key: (modified[key], key == "models/tiny/config.json")) == "models/tiny/config.json"
+    assert len(desk.written) == len(desk.keys()) >= 5
+    assert desk.written[-1] == "models/tiny/config.json"
     desk.store.delete("models/tiny/config.json")
-    assert "config.json" in str(open_fetched_failure(desk))
+    with pytest.raises(Misconfigured, match=r"config\.json"):
+        Bundle.open(fetch_bundle(desk.store, "models/tiny", desk.folder / "cache"))
     assert "1 objects written" in desk.run("push", desk.origin, TARGET)
     fetch_bundle(desk.store, "models/tiny", desk.folder / "again")
-
-
-def open_fetched_failure(desk: Desk) -> Exception:
-    with pytest.raises(Exception, match=r"config\.json") as caught:
-        Bundle.open(fetch_bundle(desk.store, "models/tiny", desk.folder / "cache"))
-    return caught.value
 
 
 def test_the_same_bundle_may_be_pushed_again_and_another_never_takes_its_name(desk: Desk) -> None:
@@ -198,6 +234,17 @@ def test_an_optimised_bundle_has_the_same_vectors_external_weights_and_says_what
     assert facts.source["optimised_from"] == Bundle.open(desk.origin).identity.checksum
     assert "already" in desk.refuse("optimise", desk.folder / "fast")
     assert "--into" in desk.refuse("optimise", desk.origin, "--into", desk.folder / "fast")
+
+
+def test_a_quantised_bundle_keeps_its_variant_when_it_is_optimised(desk: Desk) -> None:
+    for tower in ("vision", "text"):
+        graph = desk.origin / "onnx" / f"{tower}_model.onnx"
+        quantize_dynamic(graph, graph.with_name(f"{tower}_model_int8.onnx"), weight_type=QuantType.QInt8)
+        graph.unlink()
+    desk.run("optimise", desk.origin, "--into", desk.folder / "fast")
+    assert Bundle.open(desk.folder / "fast").vision.name == "vision_model_int8.onnx"
+    for one, other in zip(vectors(desk.origin), vectors(desk.folder / "fast"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_an_optimised_bundle_travels_through_the_bucket(desk: Desk) -> None:

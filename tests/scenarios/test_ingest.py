@@ -348,14 +348,13 @@ def test_a_lost_reply_and_a_redelivery_double_nothing(world: World, reply: Liter
 
 def test_racing_ingests_and_a_racing_compactor_lose_nothing(world: World) -> None:
     rng = random.Random(3)
-    keys = [f"images/{n}.png" for n in range(40)]
+    keys = [f"images/{n}.png" for n in range(32)]
     for key in keys:
         world.put(key, rng.choice(BODIES))
     events = [world.notice(key) for key in keys for _ in range(3)]
     events += [world.put(f"{key}.json", b'{"n": 1}') for key in keys[:8]]
-    events += [world.remove(key) for key in keys[35:]]
+    events += [world.remove(key) for key in keys[28:]]
     rng.shuffle(events)
-    done = False
 
     def deliver(number: int) -> None:
         mine = events[number::16]
@@ -365,9 +364,7 @@ def test_racing_ingests_and_a_racing_compactor_lose_nothing(world: World) -> Non
                 assert not world.ingest(*report.failed).failed
 
     def run() -> None:
-        turn = 0
-        while not done:
-            turn += 1
+        for turn in range(12):
             try:
                 world.compact(f"r{turn}")
             except BucketlensError as error:
@@ -375,14 +372,9 @@ def test_racing_ingests_and_a_racing_compactor_lose_nothing(world: World) -> Non
                     raise
 
     with ThreadPoolExecutor(17) as pool:
-        compactor = pool.submit(run)
-        futures = [pool.submit(deliver, number) for number in range(16)]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            done = True
-        compactor.result()
+        futures = [pool.submit(run), *(pool.submit(deliver, number) for number in range(16))]
+        for future in futures:
+            future.result()
     assert world.state() == world.truth()
     world.compact("last")
     assert world.view().snapshot.segments == ()

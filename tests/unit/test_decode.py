@@ -195,6 +195,69 @@ def test_colours_are_converted_through_the_embedded_profile(name: str) -> None:
     assert blue > 200 > 90 > red
 
 
+def test_a_profile_s_colours_are_converted_before_transparency_is_laid_over_white() -> None:
+    """The white behind is sRGB already: converting it through the profile would tint it."""
+    clear = Image.new("RGBA", (4, 4), (230, 30, 60, 0))
+    clear.putpixel((0, 0), (230, 30, 60, 255))
+    shown = pixels(opened(encoded(clear, "PNG", icc_profile=swapped_profile())))
+    assert shown[3, 3].tolist() == [255, 255, 255]
+    red, _, blue = shown[0, 0]
+    assert blue > 200 > 90 > red
+
+
+def grey_profile(gamma: float) -> bytes:
+    """A monochrome display profile of version 2: white point and one curve (ICC.1:2001-04, sections 6.3 and 6.5.3)."""
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    title = b"desc" + bytes(4) + struct.pack(">I", 5) + b"grey\0" + bytes(79)
+    parts, at, table = [(b"desc", title), (b"wtpt", white), (b"kTRC", curve)], 128 + 4 + 36, b""
+    for name, body in parts:
+        table, at = table + name + struct.pack(">II", at, len(body)), at + len(body)
+    header = struct.pack(">I4sI4s4s4s", at, bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    header += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + struct.pack(">I", len(parts)) + table + b"".join(body for _, body in parts)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_is_converted_through_a_grey_profile(mode: str) -> None:
+    picture = Image.new("L", (4, 4), 128).convert(mode)
+    linear = pixels(opened(encoded(picture, "PNG", icc_profile=grey_profile(1.0))))[0, 0]
+    assert np.abs(linear - 188).max() <= 2  # half the light is 188 of 255 in sRGB
+    assert np.abs(pixels(opened(encoded(picture, "PNG")))[0, 0] - 128).max() <= 1
+
+
+MODES = {
+    "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "WEBP": ("L", "RGB", "RGBA"),
+    "GIF": ("1", "L", "P"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"),
+    "AVIF": ("L", "RGB", "RGBA"),
+}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from([(name, mode) for name, modes in MODES.items() for mode in modes]),
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    orientation=st.integers(0, 9),
+    profile=st.sampled_from([None, swapped_profile(), grey_profile(1.8), b"nonsense"]),
+)
+def test_every_format_and_mode_is_upright_rgb_of_its_own_proportions(
+    kind: tuple[str, str], size: tuple[int, int], orientation: int, profile: bytes | None
+) -> None:
+    name, mode = kind
+    options: dict[str, object] = {} if profile is None or name in ("GIF", "BMP") else {"icc_profile": profile}
+    if name not in ("GIF", "BMP"):
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = orientation  # type: ignore[index]
+    picture = opened(encoded(drawing(size).convert(mode), name, **options))
+    upright = size[::-1] if 5 <= orientation <= 8 and "exif" in options else size
+    assert (picture.width, picture.height) == picture.image.size == upright
+    assert pixels(picture).shape == (*upright[::-1], 3)
+
+
 def test_a_broken_profile_or_one_of_other_colours_is_ignored() -> None:
     plain = Image.new("RGB", (4, 4), (230, 30, 60))
     for profile in (b"nonsense", swapped_profile()[:200], swapped_profile().replace(b"RGB ", b"CMYK", 1)):

@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bucketlens.table.manifest import ObjectRef, ShardEntry
@@ -22,6 +22,7 @@ SHARDS = st.lists(st.tuples(st.integers(1, 300_000), st.floats(0, 0.99)), max_si
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(SHARDS, st.lists(st.sampled_from("abc"), unique=True), st.integers(0, 10_000))
 def test_a_plan_absorbs_the_whole_log_and_merges_only_shards_that_exist_each_once(
     shards: list[ShardEntry], segments: list[str], new: int

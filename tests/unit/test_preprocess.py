@@ -116,6 +116,20 @@ def test_a_sliver_of_a_picture_costs_no_more_than_any_other(long: int, short: in
     assert pixels(Image.new("RGB", (50_000, 1)), Recipe.read(CLIP)).shape == (3, 224, 224)
 
 
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(size=st.tuples(st.integers(1, 600), st.integers(1, 600)), squash=st.booleans())
+def test_every_picture_has_the_size_the_model_reads_and_a_crop_keeps_its_proportions(
+    size: tuple[int, int], squash: bool
+) -> None:
+    recipe = Recipe.read(SIGLIP if squash else CLIP)
+    assert pixels(Image.new("RGB", size, "white"), recipe).shape == (3, 224, 224)
+    height, width = resized_shape(size[1], size[0], recipe)
+    assert (height, width) == (224, 224) if squash else min(height, width) == 224
+    if not squash:
+        exact = max(size) * 224 / min(size)
+        assert exact - 1 <= max(height, width) <= exact
+
+
 def test_steps_that_are_switched_off_are_left_out() -> None:
     picture = Image.new("RGB", (10, 10), (10, 20, 30))
     raw = pixels(picture, Recipe.read({**SIGLIP, "do_normalize": False, "do_rescale": False}))

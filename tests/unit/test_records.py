@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bucketlens.records import Sequencer
@@ -17,6 +17,7 @@ def padded(sequencer: Sequencer) -> tuple[int, int]:
     return int(sequencer.base.ljust(40, "0"), 16), sequencer.revision
 
 
+@settings(max_examples=60, deadline=None)
 @given(SEQUENCERS, SEQUENCERS)
 def test_the_order_is_that_of_numbers_padded_on_the_right(one: Sequencer, other: Sequencer) -> None:
     assert (one < other) == (padded(one) < padded(other))
@@ -25,6 +26,7 @@ def test_the_order_is_that_of_numbers_padded_on_the_right(one: Sequencer, other:
     assert (one == other) == (padded(one) == padded(other))
 
 
+@settings(max_examples=60, deadline=None)
 @given(SEQUENCERS, SEQUENCERS, SEQUENCERS)
 def test_the_order_is_total(one: Sequencer, two: Sequencer, three: Sequencer) -> None:
     assert (one < two) + (one == two) + (one > two) == 1
@@ -32,6 +34,7 @@ def test_the_order_is_total(one: Sequencer, two: Sequencer, three: Sequencer) ->
     assert sorted([one, two, three], key=padded) == sorted([one, two, three])
 
 
+@settings(max_examples=60, deadline=None)
 @given(SEQUENCERS, st.integers(0, 10))
 def test_equal_sequencers_have_one_hash(one: Sequencer, zeros: int) -> None:
     longer = Sequencer(one.base + "0" * zeros, one.revision)
@@ -40,6 +43,7 @@ def test_equal_sequencers_have_one_hash(one: Sequencer, zeros: int) -> None:
     assert len({one, longer}) == 1
 
 
+@settings(max_examples=60, deadline=None)
 @given(SEQUENCERS, SEQUENCERS)
 def test_a_revision_beats_what_it_replaces_and_loses_to_every_later_event(one: Sequencer, other: Sequencer) -> None:
     revised = one.next_revision()
@@ -48,6 +52,7 @@ def test_a_revision_beats_what_it_replaces_and_loses_to_every_later_event(one: S
         assert one < revised < other
 
 
+@settings(max_examples=60, deadline=None)
 @given(SEQUENCERS)
 def test_text_is_parsed_back(one: Sequencer) -> None:
     assert Sequencer.parse(str(one)) == one
@@ -55,6 +60,7 @@ def test_text_is_parsed_back(one: Sequencer) -> None:
     assert Sequencer.parse(str(one).lower()) == one
 
 
+@settings(max_examples=60, deadline=None)
 @given(SEQUENCERS)
 def test_the_empty_sequencer_is_older_than_every_event(one: Sequencer) -> None:
     assert Sequencer() <= one

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from bucketlens.errors import Misconfigured
@@ -106,6 +107,7 @@ def test_the_longest_prefix_says_where_a_key_belongs() -> None:
     assert settings.collection_names() == ("default", "shop")
 
 
+@limits(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from([field.name.upper() for field in fields(Settings)]), st.text(max_size=12)))
 def test_any_environment_gives_settings_or_names_its_problems(environ: dict[str, str]) -> None:
     try:

@@ -61,6 +61,60 @@ def test_a_length_fixed_in_the_tokenizer_s_file_is_kept(tokenizer_json: Path, tm
     assert tokens.ids[0].tolist()[3:] == [5] * 7
 
 
+def test_the_padding_token_s_name_goes_before_what_the_files_say_of_its_number(tokenizer_json: Path) -> None:
+    rule = TextRule(16, padded=True, pad_id=7, pad_token=SPECIAL[1])
+    assert (Words(tokenizer_json, rule).tokens("red").ids[0, 3:] == SPECIAL.index("[UNK]")).all()
+    unknown = TextRule(16, padded=True, pad_id=7, pad_token="<nothing>")  # noqa: S106
+    assert (Words(tokenizer_json, unknown).tokens("red").ids[0, 3:] == 7).all()
+
+
+def test_padding_may_stand_before_the_words(tokenizer_json: Path) -> None:
+    tokens = Words(tokenizer_json, TextRule(6, padded=True, left=True)).tokens("red")
+    assert tokens.ids[0].tolist()[:3] == [PAD] * 3
+    assert tokens.ids[0].tolist()[3::2] == [BEGIN, END]
+    assert tokens.mask.tolist() == [[0, 0, 0, 1, 1, 1]]
+
+
+def test_a_tower_trained_without_a_mask_sees_its_padding(tokenizer_json: Path) -> None:
+    assert Words(tokenizer_json, TextRule(6, padded=True, masked=False)).tokens("red").mask.tolist() == [[1] * 6]
+
+
+def test_case_is_taken_away_where_the_tokenizer_leaves_that_to_its_caller(tokenizer_json: Path, tmp_path: Path) -> None:
+    content = json.loads(tokenizer_json.read_text(encoding="utf-8"))
+    content["normalizer"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    kept, lower = (Words(tmp_path / "tokenizer.json", TextRule(16, lowercase=one)) for one in (False, True))
+    assert kept.tokens("RED").ids.tolist() != kept.tokens("red").ids.tolist()
+    assert lower.tokens("RED").ids.tolist() == lower.tokens("red").ids.tolist() == kept.tokens("red").ids.tolist()
+    present = Words(tokenizer_json, TextRule(16, lowercase=True))
+    assert present.tokens("ＲＥＤ").ids.tolist() == present.tokens("red").ids.tolist()
+
+
+GEMMA: dict[str, object] = {"tokenizer_class": "GemmaTokenizer", "pad_token": "<pad>", "model_max_length": 10**30}
+CLIP: dict[str, object] = {"model_type": "clip", "text_config": {"max_position_embeddings": 77, "pad_token_id": 1}}
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer_config", "axis", "expected"),
+    [
+        (CLIP, {}, None, TextRule(77, pad_id=1)),
+        (CLIP, {"pad_token": "<|endoftext|>"}, 77, TextRule(77, True, 1, "<|endoftext|>")),
+        (CLIP, {"pad_token": {"content": "!"}, "model_max_length": 64}, None, TextRule(64, False, 1, "!")),
+        ({"model_type": "siglip"}, {}, None, TextRule(64, True, masked=False)),
+        ({"model_type": "siglip"}, GEMMA, None, TextRule(64, True, None, "<pad>", masked=False, lowercase=True)),
+        ({"model_type": "siglip2"}, {**GEMMA, "padding_side": "left"}, 64,
+         TextRule(64, True, None, "<pad>", left=True, masked=False, lowercase=True)),
+        ({"model_type": "clip"}, {"model_input_names": ["input_ids"]}, None, TextRule(77, masked=False)),
+        ({"model_type": "mobileclip"}, {"model_max_length": 77}, None, TextRule(77, True)),
+        ({**CLIP, "bucketlens": {"padded": True}}, {}, None, TextRule(77, True, 1)),
+    ],
+)  # fmt: skip
+def test_the_rule_of_a_family_is_read_from_its_files(
+    config: dict[str, object], tokenizer_config: dict[str, object], axis: int | None, expected: TextRule
+) -> None:
+    assert TextRule.read(config, tokenizer_config, axis, "here") == expected
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(text=st.text(st.characters(codec=None), max_size=80))
 def test_any_text_has_tokens(tokenizer_json: Path, text: str) -> None:

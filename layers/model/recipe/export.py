@@ -27,7 +27,7 @@ def main() -> None:
     ask.add_argument("--bundle", type=Path, required=True)
     given = ask.parse_args()
     tokenizer = Tokenizer.from_file(str(given.run / "tokenizer.json"))
-    kept = torch.load(given.run / "checkpoint.pt", weights_only=True, map_location="cpu")
+    kept = torch.load(given.run / "model.pt", weights_only=True, map_location="cpu")
     weights: dict[str, Tensor] = kept["average"]
     model = TwoTowers(tokenizer.get_vocab_size(), len(weights["classify.bias"]))
     model.load_state_dict(weights)

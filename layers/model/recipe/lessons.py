@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from captions import COLOURS, Picture, Speaker, Wording
-from pictures import Drawings, Photographs, measure
+from pictures import Drawings, Photographs, Shares
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,13 +20,14 @@ _KINDS_A_BATCH = 6  # drawings come in groups of one kind, so that colour and co
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: `pixels` [b, 3, 64, 64] in 0..1, photographs (`labels`) before drawings (`kinds`).
+    """One step: `rows` of photographs (with `labels`), then numbers of drawings (`drawn`, with `kinds`); together b.
 
     `right` and `wrong` [texts, b] say for which pictures a text is right or wrong. The slices say which texts name all
     classes, name all kinds of drawings, and are captions of single pictures; `captions` says of which.
     """
 
-    pixels: Tensor
+    rows: Rows
+    drawn: list[int]
     labels: Tensor
     kinds: Tensor
     texts: list[str]
@@ -41,14 +42,22 @@ class Step:
 class Lessons:
     """Draws steps from the training rows of the photographs and from the drawings."""
 
-    def __init__(self, photos: Photographs, drawn: Drawings, speaker: Speaker, rows: Rows, seed: int) -> None:
+    def __init__(
+        self,
+        photos: Photographs,
+        colours: tuple[Shares, Shares, Shares],
+        drawn: Drawings,
+        speaker: Speaker,
+        rows: Rows,
+        seed: int,
+    ) -> None:
         self._photos, self._drawn, self._speaker, self._rows = photos, drawn, speaker, rows
         self.restart(seed)
         self._fact = {fact: i for i, fact in enumerate(speaker.facts())}
         self._kinds = tuple(KINDS)
         kind_of = [facts[0] for facts in drawn.facts]
         self._of_kind = [np.asarray([i for i, k in enumerate(kind_of) if k == kind]) for kind in self._kinds]
-        whole, centre, brightness = measure(photos.pixels)
+        whole, centre, brightness = colours
         names = photos.wnids
         self._pictures: list[Picture] = [
             speaker.photograph(
@@ -60,6 +69,10 @@ class Lessons:
             for i, (label, light) in enumerate(zip(photos.labels, brightness, strict=True))
         ]
         self._sketches = [speaker.drawing(*facts) for facts in drawn.facts]
+
+    def keep_to(self, rows: Rows) -> None:
+        """From now on draw photographs from these rows only."""
+        self._rows, self._queue = rows, np.empty(0, np.int64)
 
     def restart(self, seed: int) -> None:
         """Go on as a fresh object with this seed would."""
@@ -80,11 +93,9 @@ class Lessons:
         first, second, third = len(self._speaker.wnids), len(self._speaker.wnids) + len(self._kinds), len(wordings)
         wordings += [pictures[i].say(self._rng) for i in speakers]
         right, wrong = self._match(wordings, pictures)
-        pixels = np.concatenate(
-            [self._photos.pixels[np.sort(rows)][np.argsort(np.argsort(rows))], self._drawn.pixels[drawn]]
-        )
         return Step(
-            torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255),
+            rows,
+            drawn,
             torch.from_numpy(self._photos.labels[rows]),
             torch.tensor([kinds[i % len(kinds)] for i in range(drawings)]),
             [w.text for w in wordings],
@@ -95,6 +106,18 @@ class Lessons:
             slice(third, len(wordings)),
             torch.tensor(speakers),
         )
+
+    def pixels(self, step: Step) -> Tensor:
+        """Pixels [b, 3, 64, 64] in 0..1 of a step's photographs and drawings."""
+        return _floats(np.concatenate([self._photos.pixels[step.rows], self._drawn.pixels[step.drawn]]))
+
+    def photographs(self, rows: Rows) -> Tensor:
+        """Pixels [n, 3, 64, 64] in 0..1 of photographs."""
+        return _floats(self._photos.pixels[rows])
+
+    def drawings(self) -> Tensor:
+        """Pixels [n, 3, 64, 64] in 0..1 of all drawings."""
+        return _floats(self._drawn.pixels)
 
     def _next_rows(self, count: int) -> Rows:
         if len(self._queue) < count:
@@ -147,3 +170,7 @@ def augment(pixels: Tensor, side: int, least_area: float, mean: Tensor, std: Ten
 def _softened(pixels: Tensor) -> Tensor:
     """Averaged over 2 x 2 neighbours, the size kept: half the side can then be sampled without ragged edges."""
     return functional.avg_pool2d(functional.pad(pixels, (1, 0, 1, 0), mode="replicate"), 2, 1)
+
+
+def _floats(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)

@@ -11,7 +11,7 @@ MAX_TOKENS = 32
 
 
 class ImageTower(nn.Module):
-    """[batch, 3, side, side] normalised pixels -> [batch, 256] unit vectors. Any side from 32; trained up to 64."""
+    """[batch, 3, side, side] normalised pixels -> [batch, 256] unit vectors. 16 divides the side; trained up to 64."""
 
     def __init__(self, widths: tuple[int, ...] = (64, 160, 320), depths: tuple[int, ...] = (2, 2, 1)) -> None:
         super().__init__()

@@ -19,6 +19,8 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # hundreds of small products: on a busy machine threads wait for each other
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -30,6 +32,7 @@ class Muon(torch.optim.Optimizer):
                 update = _orthogonal(direction) * max(1.0, rows / columns) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update.view_as(weight), alpha=-group["lr"])
+        torch.set_num_threads(threads)
 
 
 def optimisers(model: nn.Module, matrix_rate: float = 0.03, other_rate: float = 2e-3) -> list[torch.optim.Optimizer]:

@@ -13,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 Pixels = npt.NDArray[np.uint8]
+Shares = npt.NDArray[np.float32]
 SIDE = 64
 VALIDATION_PER_CLASS = 45
 DRAWING_SEEDS = 1_000_000  # training drawings have seeds from here on, the demo's are far below
@@ -77,7 +78,7 @@ def square(image: Image.Image, side: int = SIDE) -> Pixels:
     return np.asarray(image.crop((left, top, left + side, top + side)), np.uint8)
 
 
-def measure(pixels: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def measure(pixels: Pixels) -> tuple[Shares, Shares, Shares]:
     """Of [n, 64, 64, 3]: shares of each of COLOURS in the whole and in the centre half [n, 11], mean brightness [n]."""
     whole, centre, light = [], [], []
     for start in range(0, len(pixels), 2000):
@@ -90,12 +91,22 @@ def measure(pixels: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.flo
     return np.concatenate(whole), np.concatenate(centre), np.concatenate(light)
 
 
-def _shares(names: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def measured(photos: Photographs, cache: Path) -> tuple[Shares, Shares, Shares]:
+    """`measure` of all photographs, kept in `cache`."""
+    file = cache / "colours.npz"
+    if not file.exists():
+        whole, centre, brightness = measure(photos.pixels)
+        np.savez(file, whole=whole, centre=centre, brightness=brightness)
+    with np.load(file) as kept:
+        return kept["whole"], kept["centre"], kept["brightness"]
+
+
+def _shares(names: npt.NDArray[np.int64]) -> Shares:
     flat = names.reshape(len(names), -1)
     return np.stack([(flat == i).mean(1) for i in range(len(COLOURS))], 1).astype(np.float32)
 
 
-def _colour_index(rgb: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def _colour_index(rgb: Shares) -> npt.NDArray[np.int64]:
     top, low = rgb.max(-1), rgb.min(-1)
     span = top - low
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]

@@ -1,7 +1,8 @@
 """Train the embedded model: `python train.py --data PARQUET --out FOLDER --minutes N`.
 
 The run is bounded by time, not by steps: learning rate and picture side follow the share of the minutes that has
-passed. A stopped run continues from its last checkpoint; only minutes spent training count.
+passed. A stopped run continues from its last checkpoint; only minutes spent training count. A last phase (polish.py)
+teaches the words alone.
 """
 
 import argparse
@@ -15,19 +16,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from captions import Speaker
-from lessons import Lessons, Step, augment
-from network import MAX_TOKENS, MEAN, STD, TwoTowers
+from lessons import Lessons, augment
+from losses import encode, parts_of_loss
+from network import MEAN, STD, TwoTowers
 from optimiser import optimisers
-from pictures import drawings, photographs, split
+from pictures import drawings, measured, photographs, split
+from polish import polish
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.nn import functional
-from words import PAD, train_tokenizer
+from words import train_tokenizer
 
-_SIDES = ((0.45, 32), (0.80, 48), (1.01, 64))  # until this share of the time, this side
+_SIDES = ((0.55, 32), (0.82, 48), (1.01, 64))  # until this share of the time, this side
 _LEAST_AREA = ((0.6, 0.45), (0.85, 0.55), (1.01, 0.7))  # crops grow milder, nearer to whole pictures
 _WARM_UP = 0.02
-_SMOOTHING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Plan:
     drawn_batch: int
     matrix_rate: float
     stop_after: float
+    polish_minutes: float
 
 
 def main() -> None:
@@ -61,7 +63,7 @@ def main() -> None:
         train_tokenizer(speaker, seed=plan.seed).save(str(vocabulary))
     tokenizer = Tokenizer.from_file(str(vocabulary))
     rows, validation = split(photos.labels, plan.seed)
-    lessons = Lessons(photos, drawn, speaker, rows, plan.seed)
+    lessons = Lessons(photos, measured(photos, plan.cache), drawn, speaker, rows, plan.seed)
     model = TwoTowers(tokenizer.get_vocab_size(), len(speaker.wnids)).to(memory_format=torch.channels_last)
     held = validation[:: max(1, len(validation) // 1500)]
     check = (
@@ -69,12 +71,19 @@ def main() -> None:
         torch.from_numpy(photos.labels[held]),
     )
     names = [f"a photo of a {speaker.first[w]}" for w in speaker.wnids]
-    _run(plan, model, lessons, tokenizer, check, names)
+    average = _run(plan, model, lessons, tokenizer, check, names)
+    if average:
+        polish(average, lessons, tokenizer, rows, plan.polish_minutes)
+        kept = torch.load(plan.out / "checkpoint.pt", weights_only=True)
+        torch.save({**kept, "average": average.state_dict()}, plan.out / "model.pt")
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+        print(f"polished      held-out top-1 {_accuracy(average, tokenizer, check, names, mean, std):.4f}", flush=True)
 
 
 def _run(
     plan: Plan, model: TwoTowers, lessons: Lessons, tokenizer: Tokenizer, check: tuple[Tensor, Tensor], names: list[str]
-) -> None:
+) -> TwoTowers | None:
+    """The moving average of the weights once all minutes are spent; nothing when stopped before."""
     average = copy.deepcopy(model).eval()
     tools = optimisers(model, plan.matrix_rate)
     checkpoint = plan.out / "checkpoint.pt"
@@ -99,8 +108,8 @@ def _run(
             for group in tool.param_groups:
                 group["lr"] = group["peak"] * rate
         lesson = lessons.step(plan.batch, plan.drawn_batch)
-        pixels = augment(lesson.pixels, _at(_SIDES, share), _at(_LEAST_AREA, share), mean, std)
-        parts = _loss(model, pixels, lesson, tokenizer)
+        pixels = augment(lessons.pixels(lesson), _at(_SIDES, share), _at(_LEAST_AREA, share), mean, std)
+        parts = parts_of_loss(model, model.image.pooled(pixels), lesson, tokenizer)
         for tool in tools:
             tool.zero_grad(set_to_none=True)
         sum(parts).backward()  # type: ignore[union-attr]
@@ -129,47 +138,7 @@ def _run(
                 f"{spent / 60:6.2f} min  held-out top-1 {_accuracy(average, tokenizer, check, names, mean, std):.4f}",
                 flush=True,
             )
-
-
-def _loss(model: TwoTowers, pixels: Tensor, lesson: Step, tokenizer: Tokenizer) -> tuple[Tensor, Tensor, Tensor]:
-    """Three parts: naming the class or kind, ranking pictures for a wording, ranking wordings for a picture."""
-    features = model.image.pooled(pixels)
-    seen = functional.normalize(model.image.project(features), dim=-1)
-    read = model.text(*encode(tokenizer, lesson.texts))
-    cosine = read @ seen.T
-    photos = len(lesson.labels)
-    sharp, match = model.class_sharpness.exp(), model.match_sharpness.exp()
-    by_class = _naming(cosine[lesson.classes, :photos].T * sharp, lesson.labels)
-    plainly = _naming(model.classify(features[:photos]), lesson.labels)
-    by_kind = _naming(cosine[lesson.kind_texts, photos:].T * sharp, lesson.kinds)
-    ranked = _ranking(cosine * match, lesson.right, lesson.wrong)
-    place = lesson.caption_texts
-    own, right, wrong = ((x[place][:, lesson.captions]).T for x in (cosine * match, lesson.right, lesson.wrong))
-    told = _ranking(own, right, wrong)
-    return by_class + 0.5 * plainly + 0.15 * by_kind, 0.5 * ranked, 0.3 * told
-
-
-def _naming(scores: Tensor, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(scores, labels, label_smoothing=_SMOOTHING)
-
-
-def _ranking(scores: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
-    """For each row: every right column should beat all wrong columns; columns that are neither do not count."""
-    against = scores.masked_fill(~wrong, -1e4).logsumexp(1, keepdim=True)
-    each = functional.softplus(against - scores) * right
-    rows = right.any(1)
-    return (each.sum(1)[rows] / right.sum(1)[rows]).mean()
-
-
-def encode(tokenizer: Tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Ids and mask of texts, padded to the longest."""
-    rows = [e.ids[:MAX_TOKENS] for e in tokenizer.encode_batch(texts)]
-    ids = torch.full((len(rows), max(map(len, rows))), tokenizer.token_to_id(PAD))
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return ids, mask
+    return average if spent >= budget else None
 
 
 @torch.no_grad()
@@ -235,6 +204,7 @@ def _plan() -> Plan:
     ask.add_argument(
         "--stop-after", type=float, default=math.inf, help="stop early after so many minutes; a later run goes on"
     )
+    ask.add_argument("--polish-minutes", type=float, default=6, help="after --minutes, for the words alone")
     given = ask.parse_args()
     return Plan(**{**vars(given), "cache": given.cache or given.out / "cache"})
 

@@ -110,13 +110,13 @@ def _table(bundle: Bundle, ms: dict[str, float], colds: dict[str, Cold], images:
         table.add_row(f"fresh process, {tower}: imports", f"{found.imports_ms:.0f}", "", "")
         table.add_row(f"fresh process, {tower}: open the bundle", f"{found.open_ms:.0f}", "", f"{found.before_mb:.0f}")
         table.add_row(
-            f"fresh process, {tower}: to the first vector", f"{found.first_ms:.0f}", "", f"{found.peak_mb:.0f}"
+            f"fresh process, {tower}: to the first vector", f"{found.first_ms:.0f}", "", f"{found.after_mb:.0f}"
         )
     return table
 
 
 def _grown(found: Cold) -> float:
-    return found.peak_mb - found.before_mb
+    return found.after_mb - found.before_mb
 
 
 def _size(folder: Path, variant: str) -> int:

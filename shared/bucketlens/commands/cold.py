@@ -13,14 +13,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Cold:
-    """Milliseconds to import the runtime, to open the bundle, and from there to the first vector; peak memory in MB
-    before the tower was loaded, and in the end."""
+    """Milliseconds to import the runtime, to open the bundle, and from there to the first vector; resident memory in
+    MB before the tower was loaded, and after its first vector."""
 
     imports_ms: float
     open_ms: float
     first_ms: float
     before_mb: float
-    peak_mb: float
+    after_mb: float
 
 
 def cold(folder: Path, variant: str, tower: str, threads: int = 1) -> Cold:
@@ -40,19 +40,19 @@ def _measure(folder: Path, variant: str, tower: str, threads: int) -> Cold:
     start_runtime()
     imported = time.perf_counter()
     bundle = Bundle.open(folder, variant)
-    opened, before = time.perf_counter(), _peak_mb()
+    opened, before = time.perf_counter(), _memory_mb()
     encoder = Encoder(bundle, threads)
     _ = encoder.image(sample()) if tower == "vision" else encoder.text("a red car")
     done = time.perf_counter()
-    return Cold((imported - began) * 1e3, (opened - imported) * 1e3, (done - opened) * 1e3, before, _peak_mb())
+    return Cold((imported - began) * 1e3, (opened - imported) * 1e3, (done - opened) * 1e3, before, _memory_mb())
 
 
-def _peak_mb() -> float:
-    """Peak resident memory of this program; what Linux counts for the process would include its parent's."""
+def _memory_mb() -> float:
+    """Resident memory now; where the system has no /proc, the most it ever was."""
     status = Path("/proc/self/status")
     if status.is_file():
         lines = status.read_text(encoding="ascii", errors="replace").splitlines()
-        found = next((text.split()[1] for text in lines if text.startswith("VmHWM")), None)
+        found = next((text.split()[1] for text in lines if text.startswith("VmRSS")), None)
         if found:
             return int(found) / 1024
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from bucketlens.commands.show import console, line
 from bucketlens.model import push as pushing
-from bucketlens.model.hub import HUGGING_FACE, Hub
+from bucketlens.model.hub import HUGGING_FACE, Hub, Tell
 from bucketlens.model.library import Library, check
 from bucketlens.model.provenance import NAME, bundle_files, variant_of, variants
 from bucketlens.model.pull import folder_name, plan
@@ -26,7 +27,6 @@ def pull(options: argparse.Namespace, library: Library, endpoint: str | None) ->
     variant, wanted = plan(files, options.repo, options.variant)
     into: Path = options.into or library.path(folder_name(options.repo, variant))
     with _progress() as progress:
-        tasks = {file.path: progress.add_task(file.path, total=file.size) for file in wanted}
         try:
             bundle = pull_bundle(
                 hub,
@@ -34,7 +34,7 @@ def pull(options: argparse.Namespace, library: Library, endpoint: str | None) ->
                 into,
                 revision=options.revision,
                 planned=(variant, wanted),
-                tell=lambda path, size: progress.update(tasks[path], completed=size),
+                tell=_teller(progress, {file.path: file.size for file in wanted}),
             )
         except KeyboardInterrupt:
             line("Interrupted. Run the same command again: what has arrived is kept.")
@@ -50,10 +50,8 @@ def push(folder: Path, target: str, endpoint: str | None) -> int:
     store = S3Store(place.bucket, connect(endpoint))
     with _progress() as progress:
         names = [*bundle_files(folder), *([NAME] if (folder / NAME).is_file() else [])]
-        tasks = {name: progress.add_task(name, total=(folder / name).stat().st_size) for name in names}
-        written = pushing.push(
-            store, folder, place.prefix, tell=lambda path, size: progress.update(tasks[path], completed=size)
-        )
+        sizes = {name: (folder / name).stat().st_size for name in names}
+        written = pushing.push(store, folder, place.prefix, tell=_teller(progress, sizes))
     line(f"{len(written)} objects written, {len(names) - len(written)} were there already.")
     line(f"MODEL_URI={place.uri}")
     offered = variants(names)
@@ -61,6 +59,18 @@ def push(folder: Path, target: str, endpoint: str | None) -> int:
         others = ", ".join(name or "(no suffix)" for name in offered)
         line(f"MODEL_VARIANT={variant_of(bundle.vision)}   (there are {others})")
     return 0
+
+
+def _teller(progress: Progress, sizes: Mapping[str, int]) -> Tell:
+    """Shows a file from the moment something is known of it."""
+    tasks: dict[str, TaskID] = {}
+
+    def tell(path: str, size: int) -> None:
+        if path not in tasks:
+            tasks[path] = progress.add_task(path, total=sizes[path])
+        progress.update(tasks[path], completed=size)
+
+    return tell
 
 
 def _progress() -> Progress:

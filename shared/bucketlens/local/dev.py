@@ -16,7 +16,7 @@ from bucketlens.handlers.wiring import Wiring
 from bucketlens.local.api import ApiServer
 from bucketlens.local.feeder import Chaos, DeadLetter, Feeder
 from bucketlens.local.s3server import S3Server
-from bucketlens.settings import Settings
+from bucketlens.settings import Settings, read_settings
 
 BUCKET = "bucketlens-local"
 COLLECTION = "default"
@@ -79,27 +79,19 @@ class Dev:
     def _start(self, stack: ExitStack) -> None:
         options = self._options
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bucketlens-")))
+        own = {"BUCKET": BUCKET, "CACHE_DIR": str(folder), "MAX_STALENESS_S": "1", **(options.environ or {})}
+        prefixes = [prefix for prefix, _ in read_settings(own).collections]
         # The server must know whom to tell of changes before the functions can know where the server is.
         self.s3 = S3Server(
             (BUCKET,), host=options.host, port=options.s3_port, watch=lambda change: self.feeder.hear(change)
         )
-        stack.enter_context(self.s3)
-        wiring = Wiring.of(
-            {
-                "BUCKET": BUCKET,
-                "AWS_ENDPOINT_URL": self.s3.url,
-                "CACHE_DIR": str(folder),
-                "MAX_STALENESS_S": "1",
-                **(options.environ or {}),
-            },
-            credentials=S3Server.credentials,
-        )
-        self._ingest = ingest.handler(wiring.ingest(), self._log)
-        self._compact = compact.handler(wiring.compact(), self._log)
-        prefixes = [prefix for prefix, _ in wiring.settings.collections]
         self.feeder = Feeder(
             lambda event: self._ingest(event, None), bucket=BUCKET, prefixes=prefixes, chaos=options.chaos
         )
+        stack.enter_context(self.s3)
+        wiring = Wiring.of({"AWS_ENDPOINT_URL": self.s3.url, **own}, credentials=S3Server.credentials)
+        self._ingest = ingest.handler(wiring.ingest(), self._log)
+        self._compact = compact.handler(wiring.compact(), self._log)
         stack.enter_context(self.feeder)
         self.api = ApiServer(
             query.handler(wiring.query(), self._log), host=options.host, port=options.port, control=self._control

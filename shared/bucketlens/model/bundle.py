@@ -4,7 +4,8 @@
     onnx/vision_model[_<variant>].onnx   onnx/text_model[_<variant>].onnx   (and their external data beside them)
 
 This project adds one optional object to config.json, ``"bucketlens"``: ``id`` (the model's name), ``variant`` (which
-precision to use), ``dimension`` (where the graph leaves it open), ``optimized`` (the graphs were optimised offline).
+precision to use), ``dimension`` (where the graph leaves it open), ``padded`` (whether every text is padded to the
+limit, where the family does not say), ``optimized`` (the graphs were optimised offline).
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class _Tower:
                 "ONNX Runtime cannot run this model.",
                 code="bad_model",
                 value=f"{self._path}: {error}",
-                remedy="Use an export in the layout of transformers.js, with its names of inputs.",
+                remedy="Use another precision (MODEL_VARIANT), or an export with the inputs transformers.js gives it.",
             ) from error
 
     def _load(self) -> None:

@@ -58,7 +58,10 @@ def pull(
     chosen, files = planned or plan(hub.files(repository, revision), repository, variant)
     source = {"hub": hub.endpoint, "repository": repository, "revision": revision}
     if into.exists() and any(into.iterdir() if into.is_dir() else [into]):
-        return _standing(into, source, chosen)
+        standing = _standing(into, source, chosen)
+        for file in files:
+            tell(file.path, file.size)
+        return standing
     which = keys.digest(json.dumps([*source.values(), chosen]).encode())[:12]
     staging = into.parent / f".{into.name}.{which}.part"
     for file in files:

@@ -1,12 +1,13 @@
 """What a style does to a drawn layer, and what style and light do to the whole picture."""
 
 import random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def layer(image: Image.Image, style: str, light: str, rng: random.Random) -> Image.Image:
@@ -33,9 +34,8 @@ def picture(image: Image.Image, style: str, light: str, rng: random.Random) -> I
     pixels: Floats = np.asarray(image, np.float32)
     height, width = pixels.shape[:2]
     if light == "fog":
-        veil = (
-            0.24 + 0.26 * _noise((height, width), rng, 4) * np.linspace(1.2, 0.7, height, dtype=np.float32)[:, None]
-        )[..., None]
+        thinner: Floats = np.linspace(1.2, 0.7, height).astype(np.float32)[:, None]
+        veil: Floats = (0.24 + 0.26 * _noise((height, width), rng, 4) * thinner)[..., None]
         pixels = pixels * (1 - veil) + np.asarray([214, 219, 222], np.float32) * veil
     if style == "watercolour":
         pixels = _displace(pixels, rng, height * 0.012)
