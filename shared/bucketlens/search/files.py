@@ -15,6 +15,9 @@ from bucketlens.search.meter import Metered
 from bucketlens.store.protocol import ByteRange, Store
 from bucketlens.table.manifest import ObjectRef
 
+DISK = "disk"
+"""The code of what the local disk refused."""
+
 _CHUNK = 16 * 2**20
 _TURNS = 16
 """Objects that may be fetched at the same time; one object is never fetched twice at once."""
@@ -65,7 +68,7 @@ class LocalFiles:
         except OSError as error:
             raise Retryable(
                 f"The local disk refused an index object: {error.strerror}.",
-                code="disk",
+                code=DISK,
                 value=ref.key,
                 remedy="Lower CACHE_BYTES or give the function more ephemeral storage.",
             ) from error

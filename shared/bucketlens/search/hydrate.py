@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from bucketlens.errors import Corrupt, Retryable
-from bucketlens.search.files import LocalFiles
+from bucketlens.errors import BucketlensError, Corrupt
+from bucketlens.search.files import DISK, LocalFiles
 from bucketlens.table.manifest import ObjectRef
 
 SHARE = 0.9
@@ -20,9 +20,9 @@ Wish = tuple[str, Sequence[ObjectRef]]
 class Hydrator:
     """One daemon thread that works off the newest wish, one file at a time, and ends when there is nothing to do.
 
-    It holds no state that a frozen process could break: a request that failed because the process stood still is tried
-    again by a later wish, and so is one the disk refused. Swept objects are dropped. A shard whose bytes are not the
-    manifest's is remembered in ``corrupt`` and must not be searched any more.
+    It holds no state that a frozen process could break: what failed because the process stood still, or was swept, is
+    left to a later wish. A shard the disk refused is not tried again. One whose bytes are not the manifest's is
+    remembered in ``corrupt`` and must not be searched any more.
     """
 
     def __init__(self, files: LocalFiles) -> None:
@@ -30,6 +30,7 @@ class Hydrator:
         self._wish: list[Wish] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._refused: set[str] = set()
         self.corrupt: dict[str, Corrupt] = {}
 
     def want(self, shards: Sequence[Wish]) -> None:
@@ -37,13 +38,15 @@ class Hydrator:
         once."""
         left, fitting = SHARE * self._files.budget, list[Wish]()
         for shard in shards:
+            if shard[0] in self._refused:
+                continue
             size = sum(ref.size for ref in shard[1])
             if size <= left:
                 fitting.append(shard)
                 left -= size
         with self._lock:
             self._wish = fitting
-            if fitting and self._thread is None:
+            if fitting and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._work, name="hydrate", daemon=True)
                 self._thread.start()
 
@@ -67,6 +70,8 @@ class Hydrator:
                     self._files.path(ref)
             except Corrupt as error:
                 self.corrupt[id] = error
-            except Retryable:
+            except BucketlensError as error:
                 with self._lock:
                     self._wish = []
+                    if error.code == DISK:
+                        self._refused.add(id)

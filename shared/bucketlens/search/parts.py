@@ -91,17 +91,13 @@ def _search(
     known: bool,
 ) -> list[Found]:
     """``known``: settle the log against the cold shards first, too, by reading their keys."""
-    settled = view.settled if known or not cold else view.settled_among(local)
-    dead = dict(zip(range(len(view.shards)) if known or not cold else local, settled.dead, strict=True))
-    names = {view.shards[number][0].id for number in pruned}
-    parts = [
-        part
-        for part in view.parts_of(settled.log, {number: dead[number] for number in local})
-        if part.name not in names
-    ]
-    found = [search_part(part, query, filter, k, exact=exact) for part in parts]
+    settling = range(len(view.shards)) if known or not cold else local
+    settled, parts = view.among(settling)
+    dead = dict(zip(settling, settled.dead, strict=True))
+    unread = {view.shards[number][0].id for number in (*cold, *pruned)}
+    found = [search_part(part, query, filter, k, exact=exact) for part in parts if part.name not in unread]
     log = next((one for one in found if one.part.name == "log"), None)
     shards = [view.cold(number, dead.get(number), shut=number in pruned) for number in cold]
     said, contending = ({}, None) if known else (settled.log, log)
     brought = search_cold(shards, said, contending, query, filter, k, view.reach.ranges)
-    return [*found, *(one for one in brought if one.part.name not in names)]
+    return found + [one for number, one in zip(cold, brought, strict=True) if number not in pruned]

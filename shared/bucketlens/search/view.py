@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from bucketlens.search.remote import Cold
 from bucketlens.search.winners import find_cold
 from bucketlens.store.protocol import Store
 from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
-from bucketlens.table.settle import Said, Settled, settle
+from bucketlens.table.settle import Settled, settle
 from bucketlens.table.snapshot import Snapshot, read_snapshot
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class View:
     log: Block
     shards: tuple[tuple[Shard, Mask], ...]
     reach: Reach = field(repr=False)
-    _settled: dict[tuple[int, ...], Settled] = field(default_factory=dict, repr=False, compare=False)
+    _among: dict[tuple[int, ...], tuple[Settled, tuple[Part, ...]]] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> ModelIdentity | None:
@@ -61,30 +61,30 @@ class View:
         """The log settled in itself, no shard asked: of a key it speaks of, a shard may still have a newer row."""
         return settle(self.log, ())
 
-    @cached_property
+    @property
     def settled(self) -> Settled:
         """What counts, settled against every shard. Brings the keys of all shards local."""
-        return settle(self.log, self.shards)
+        return self.among(range(len(self.shards)))[0]
 
-    def settled_among(self, numbers: tuple[int, ...]) -> Settled:
-        """What counts as far as these shards tell; ``dead`` is in their order."""
-        if numbers not in self._settled:
-            self._settled[numbers] = settle(self.log, [self.shards[number] for number in numbers])
-        return self._settled[numbers]
-
-    @cached_property
+    @property
     def parts(self) -> tuple[Part, ...]:
         """The log, then all shards in the manifest's order, each brought local when it is touched."""
-        return self.parts_of(self.settled.log, dict(enumerate(self.settled.dead)))
+        return self.among(range(len(self.shards)))[1]
 
-    def parts_of(self, log: Mapping[str, Said], dead: Mapping[int, Mask]) -> tuple[Part, ...]:
-        """The counting images of the log and of shards, by number; parts without a counting row are left out."""
-        block = self.log.take(Settled(log, ()).rows(Kind.IMAGE))
-        parts = [Part("log", HeldRows(block), np.ones(len(block), dtype=bool))]
-        for number, mask in dead.items():
-            shard, _ = self.shards[number]
-            parts.append(Part(shard.id, shard, ~mask))
-        return tuple(part for part in parts if part.count)
+    def among(self, numbers: Iterable[int]) -> tuple[Settled, tuple[Part, ...]]:
+        """What counts as far as these shards tell, ``dead`` in their order; and as parts, the log first.
+
+        Parts without a counting row are left out.
+        """
+        asked = tuple(numbers)
+        if asked not in self._among:
+            pairs = [self.shards[number] for number in asked]
+            settled = settle(self.log, pairs)
+            block = self.log.take(settled.rows(Kind.IMAGE))
+            parts = [Part("log", HeldRows(block), np.ones(len(block), dtype=bool))]
+            parts += [Part(shard.id, shard, ~dead) for (shard, _), dead in zip(pairs, settled.dead, strict=True)]
+            self._among[asked] = settled, tuple(part for part in parts if part.count)
+        return self._among[asked]
 
     @cached_property
     def count(self) -> int:
