@@ -19,7 +19,7 @@ DISK = "disk"
 """The code of what the local disk refused."""
 
 _CHUNK = 16 * 2**20
-_TURNS = 16
+_TURNS = 256
 """Objects that may be fetched at the same time; one object is never fetched twice at once."""
 
 
