@@ -33,6 +33,14 @@ def parts_of_loss(
     return by_class + 0.5 * plainly + 0.15 * by_kind, 0.5 * ranked, 0.3 * told
 
 
+def kinship(model: TwoTowers, features: Tensor, labels: Tensor) -> Tensor:
+    """Pictures of a class should be nearer to each other than to the pictures of all other classes."""
+    seen = functional.normalize(model.image.project(features), dim=-1)
+    same = labels[:, None] == labels
+    itself = torch.eye(len(labels), dtype=torch.bool)
+    return _ranking(seen @ seen.T * model.match_sharpness.exp(), same & ~itself, ~same)
+
+
 def encode(tokenizer: Tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
     """Ids and mask of texts, padded to the longest."""
     rows = [e.ids[:MAX_TOKENS] for e in tokenizer.encode_batch(texts)]

@@ -11,15 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lessons import Lessons, augment
-from losses import parts_of_loss
+from losses import kinship, parts_of_loss
 from network import MEAN, STD, TwoTowers
 from pictures import SIDE
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-_PHOTOS, _DRAWINGS, _CHUNK = 1000, 96, 250
+_PHOTOS, _DRAWINGS, _CHUNK = 1200, 96, 250
 _LOOKING = 0.45  # share of the time for computing features
 _RATE = 1e-3
+_KINSHIP = 0.7  # weight of picture against picture, which only large batches can teach
 
 
 def polish(
@@ -44,7 +45,8 @@ def polish(
         tool.param_groups[0]["lr"] = _RATE * min(1.0, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * spent / budget))
         lesson = lessons.step(min(_PHOTOS, len(looked)), _DRAWINGS, photo_captions=96)
         features = torch.cat([photos[torch.from_numpy(place[lesson.rows])], drawn[torch.tensor(lesson.drawn)]])
-        parts = parts_of_loss(model, features, lesson, tokenizer)
+        alike = kinship(model, features[: len(lesson.labels)], lesson.labels)
+        parts = (*parts_of_loss(model, features, lesson, tokenizer), _KINSHIP * alike)
         tool.zero_grad(set_to_none=True)
         sum(parts).backward()  # type: ignore[union-attr]
         nn.utils.clip_grad_norm_(model.text.parameters(), 1.0)
