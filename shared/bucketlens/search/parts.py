@@ -38,24 +38,17 @@ def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: boo
     """
     entries = view.snapshot.manifest.shards
     view.reach.check(entries)
-    everything = range(len(entries))
-    pruned = frozenset(number for number in everything if not _admits(view, number, filter))
-    local = tuple(
-        number for number in everything if view.reach.local(entries[number]) or (exact and number not in pruned)
-    )
-    cold = tuple(number for number in everything if number not in local)
+    split = _Split.of(view, filter, exact=exact)
+    asked = _Asked(query, filter, k, exact)
     try:
-        found = _search(view, local, cold, pruned, query, filter, k, exact=exact, known=False)
+        found = _search(view, split, asked, known=False)
     except Unsettled:
-        found = _search(view, local, cold, pruned, query, filter, k, exact=exact, known=True)
-    opened = [number for number in cold if number not in pruned]
+        found = _search(view, split, asked, known=True)
+    opened = [number for number in split.cold if number not in split.pruned]
     near = {number: float(np.max(view.shards[number][0].head.closeness(query))) for number in opened}
     view.reach.bring([entries[number] for number in sorted(near, key=lambda number: -near[number])])
-    return Searched(
-        tuple(found),
-        tuple(entries[number].id for number in sorted(pruned)),
-        tuple(entries[number].id for number in opened),
-    )
+    pruned, cold = (tuple(entries[number].id for number in numbers) for numbers in (sorted(split.pruned), opened))
+    return Searched(tuple(found), pruned, cold)
 
 
 def explanation(searched: Searched) -> list[dict[str, object]]:
@@ -71,6 +64,34 @@ def _told(part: str, choice: Choice, matched: int, scanned: int) -> dict[str, ob
     return {"part": part, "path": choice.path.value, "reason": choice.reason, "matched": matched, "scanned": scanned}
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    query: Vector
+    filter: Filter
+    k: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Numbers of the shards that are searched where they are mapped, of the others, and of those ruled out."""
+
+    local: tuple[int, ...]
+    cold: tuple[int, ...]
+    pruned: frozenset[int]
+
+    @classmethod
+    def of(cls, view: View, filter: Filter, *, exact: bool) -> _Split:
+        entries = view.snapshot.manifest.shards
+        pruned = frozenset(number for number in range(len(entries)) if not _admits(view, number, filter))
+        local = tuple(
+            number
+            for number, entry in enumerate(entries)
+            if view.reach.local(entry) or (exact and number not in pruned)
+        )
+        return cls(local, tuple(number for number in range(len(entries)) if number not in local), pruned)
+
+
 def _admits(view: View, number: int, filter: Filter) -> bool:
     entry = view.snapshot.manifest.shards[number]
     if filter == ALWAYS or entry.rows < view.reach.cold_from:
@@ -78,26 +99,22 @@ def _admits(view: View, number: int, filter: Filter) -> bool:
     return possible(filter, view.shards[number][0].head.outline.columns, entry.rows)
 
 
-def _search(
-    view: View,
-    local: tuple[int, ...],
-    cold: tuple[int, ...],
-    pruned: frozenset[int],
-    query: Vector,
-    filter: Filter,
-    k: int,
-    *,
-    exact: bool,
-    known: bool,
-) -> list[Found]:
-    """``known``: settle the log against the cold shards first, too, by reading their keys."""
-    settling = range(len(view.shards)) if known or not cold else local
+def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Found]:
+    """``known``: settle the log against the cold shards first, too, by reading their keys.
+
+    Shards that are ruled out still say which rows of the log are older than theirs.
+    """
+    settling = range(len(view.shards)) if known or not split.cold else split.local
     settled, parts = view.among(settling)
     dead = dict(zip(settling, settled.dead, strict=True))
-    unread = {view.shards[number][0].id for number in (*cold, *pruned)}
-    found = [search_part(part, query, filter, k, exact=exact) for part in parts if part.name not in unread]
+    unread = {view.shards[number][0].id for number in (*split.cold, *split.pruned)}
+    found = [
+        search_part(part, asked.query, asked.filter, asked.k, exact=asked.exact)
+        for part in parts
+        if part.name not in unread
+    ]
     log = next((one for one in found if one.part.name == "log"), None)
-    shards = [view.cold(number, dead.get(number), shut=number in pruned) for number in cold]
+    shards = [view.cold(number, dead.get(number), shut=number in split.pruned) for number in split.cold]
     said, contending = ({}, None) if known else (settled.log, log)
-    brought = search_cold(shards, said, contending, query, filter, k, view.reach.ranges)
-    return found + [one for number, one in zip(cold, brought, strict=True) if number not in pruned]
+    brought = search_cold(shards, said, contending, asked.query, asked.filter, asked.k, view.reach.ranges)
+    return found + [one for number, one in zip(split.cold, brought, strict=True) if number not in split.pruned]
