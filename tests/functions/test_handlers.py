@@ -375,3 +375,9 @@ def test_building_a_handler_needs_neither_network_nor_model() -> None:
     assert query.build(environ)
     assert compact.build(environ)
     assert Settings("b").collection_names() == ("default",)
+
+
+def test_an_error_carries_an_id_that_the_log_carries_too(filled: Functions) -> None:
+    asked = {"rawPath": "/nowhere", "requestContext": {"http": {"method": "GET"}, "requestId": "gateway-7"}}
+    answer = json.loads(str(filled.query(asked, None)["body"]))
+    assert answer["error"]["request_id"] == filled.lines[-1]["request_id"] == "gateway-7"

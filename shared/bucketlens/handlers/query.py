@@ -40,7 +40,7 @@ def handler(tools: QueryTools, log: Callable[[str], None]) -> Handler:
 
     def handle(event: object, context: object) -> dict[str, object]:
         began = perf_counter()
-        request_id = str(getattr(context, "aws_request_id", ""))
+        request_id = _request_id(event, context)
         call: Call | None = None
         try:
             call = parse_request(_mapping(event))
@@ -62,6 +62,13 @@ def handler(tools: QueryTools, log: Callable[[str], None]) -> Handler:
         return response
 
     return handle
+
+
+def _request_id(event: object, context: object) -> str:
+    """Lambda's id of the invocation, which its logs carry; without one, the gateway's id of the request."""
+    gateway = event.get("requestContext") if isinstance(event, Mapping) else None
+    known = gateway.get("requestId") if isinstance(gateway, Mapping) else None
+    return str(getattr(context, "aws_request_id", None) or known or "")
 
 
 def _mapping(event: object) -> Mapping[str, object]:
