@@ -46,7 +46,7 @@ class Query:
     """One search. ``k`` is 1 to 1,000; ``min_score`` a cosine in [-1, 1]; ``fields`` None returns all metadata.
 
     ``strong`` answers from a snapshot taken after the request arrived; otherwise it may be ``max_staleness_s`` old.
-    ``exact`` forbids approximate search.
+    ``exact`` forbids approximate search. ``explain`` adds to the certificate how each part was searched.
     """
 
     collection: str
@@ -57,6 +57,7 @@ class Query:
     fields: tuple[str, ...] | None = None
     strong: bool = False
     exact: bool = False
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

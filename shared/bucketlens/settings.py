@@ -27,6 +27,8 @@ class Settings:
     """Where shards and bundles are kept local."""
     cache_bytes: int = 400_000_000
     """Disk budget for local shards, bytes."""
+    hydrate: bool = True
+    """Whether shards that were searched by ranged reads are brought local in the background."""
     max_image_bytes: int = 50_000_000
     """Larger objects are rejected before they are read."""
     max_image_pixels: int = 100_000_000
@@ -79,6 +81,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         model_uri=take("MODEL_URI", defaults.model_uri, str),
         cache_dir=take("CACHE_DIR", defaults.cache_dir, Path),
         cache_bytes=take("CACHE_BYTES", defaults.cache_bytes, _positive(int)),
+        hydrate=take("HYDRATE", defaults.hydrate, _flag),
         max_image_bytes=take("MAX_IMAGE_BYTES", defaults.max_image_bytes, _positive(int)),
         max_image_pixels=take("MAX_IMAGE_PIXELS", defaults.max_image_pixels, _positive(int)),
         object_tags=take("OBJECT_TAGS", defaults.object_tags, _flag),

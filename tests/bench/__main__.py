@@ -43,7 +43,7 @@ def main() -> None:
     vectors, queries = mixture(rng, options.rows, options.dimension)
     with tempfile.TemporaryDirectory() as folder:
         began = perf_counter()
-        view = build(vectors, Path(folder))
+        view = build(vectors, Path(folder)).view()
         console.print(f"{options.rows} x {options.dimension}: built and opened in {perf_counter() - began:.1f} s")
         truth = [set(np.argsort(-(vectors @ query))[:K].tolist()) for query in queries]
         report(console, view, vectors, queries, truth)
@@ -61,7 +61,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def build(vectors: np.ndarray, folder: Path) -> View:
+def build(vectors: np.ndarray, folder: Path) -> Table:
     """The rows as ingest and compaction would leave them: one collection, shards with graphs."""
     table = Table(MemoryStore(lambda: START), folder)
     model = ModelIdentity("bench", "b" * 32, vectors.shape[1])
@@ -73,7 +73,7 @@ def build(vectors: np.ndarray, folder: Path) -> View:
         body = segment.pack(Block.of(rows, vectors.shape[1]), model)
         table.store.create(keys.render(keys.Segment(COLLECTION, keys.segment_id(f"{start:016x}", body))), body)
     compact(COLLECTION, table.compactor(), now=START, nonce="bench")
-    return table.view()
+    return table
 
 
 def report(console: Console, view: View, vectors: np.ndarray, queries: np.ndarray, truth: list[set[int]]) -> None:

@@ -284,7 +284,21 @@ JSON = st.recursive(
     max_leaves=12,
 )
 PATHS = ["/collections/default/search", "/collections/default/search/image", "/collections/default/images/a", "/health"]
-WORDS = ["text", "image", "key", "vector", "filter", "k", "min_score", "fields", "consistency", "exact", "$and", "q"]
+WORDS = [
+    "text",
+    "image",
+    "key",
+    "vector",
+    "filter",
+    "k",
+    "min_score",
+    "fields",
+    "consistency",
+    "exact",
+    "explain",
+    "$and",
+    "q",
+]
 REQUESTS = st.fixed_dictionaries(
     {},
     optional={

@@ -83,14 +83,23 @@ class Table:
     folder: Path
     settings: Settings = field(default_factory=lambda: Settings("bucket", sweep_grace_s=3600.0))
     max_shard_rows: int = 262_144
+    cold_from: int = 4_096
 
     def __post_init__(self) -> None:
         self._folders = count()
 
-    def views(self) -> Views:
+    def views(self, *, hydrate: bool = False) -> Views:
         """A reader that remembers nothing and has an empty disk."""
         files = LocalFiles(self.store, self.folder / str(next(self._folders)), 10**9)
-        return Views(self.store, files, threads=2, max_staleness_s=0.0, clock=lambda: 0.0)
+        return Views(
+            self.store,
+            files,
+            threads=2,
+            max_staleness_s=0.0,
+            clock=lambda: 0.0,
+            hydrate=hydrate,
+            cold_from=self.cold_from,
+        )
 
     def view(self, collection: str = COLLECTION) -> View:
         """The present state, read from nothing."""

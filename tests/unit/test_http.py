@@ -140,8 +140,11 @@ def test_a_json_search_takes_every_option() -> None:
         "fields": ["a", "b", "a"],
         "consistency": "strong",
         "exact": True,
+        "explain": True,
     }
-    expected = Query("default", ByText("sea"), parse({"a": 1}), 1000, 0.0, ("a", "b"), strong=True, exact=True)
+    expected = Query(
+        "default", ByText("sea"), parse({"a": 1}), 1000, 0.0, ("a", "b"), strong=True, exact=True, explain=True
+    )
     assert asked({"text": "sea", **options}) == expected
     assert asked({"text": "sea", **dict.fromkeys(options)}) == Query("default", ByText("sea"))
     assert asked({"text": "sea", "fields": []}).fields == ()
@@ -161,8 +164,8 @@ def test_a_json_search_takes_every_option() -> None:
         {"text": "a", "k": "10"}, {"text": "a", "min_score": 1.5}, {"text": "a", "min_score": True},
         {"text": "a", "min_score": "0"}, {"text": "a", "fields": "a"}, {"text": "a", "fields": [1]},
         {"text": "a", "fields": ["x"] * 1001}, {"text": "a", "consistency": "maybe"}, {"text": "a", "consistency": []},
-        {"text": "a", "exact": 1}, {"text": "a", "filter": []}, {"text": "a", "filter": {"$x": 1}},
-        {"text": "a", "x": 1},
+        {"text": "a", "exact": 1}, {"text": "a", "explain": "yes"}, {"text": "a", "filter": []},
+        {"text": "a", "filter": {"$x": 1}}, {"text": "a", "x": 1},
     ],
 )  # fmt: skip
 def test_a_json_search_that_says_nothing_sensible_is_refused(body: Mapping[str, object]) -> None:
@@ -214,8 +217,8 @@ def test_decoded_parameters_serve_where_no_raw_query_string_came() -> None:
     "query",
     [
         "", "q=", "q=a&key=b", "q=a&k=x", "q=a&k=10.0", "q=a&k=0", "q=a&k=-1", "q=a&k=1e1", "q=a&k=99999999999",
-        "q=a&min_score=nan", "q=a&min_score=2", "q=a&exact=1", "q=a&consistency=x", "q=a&filter=x", "q=a&filter=null",
-        "q=%ff", "q=a&q=b", "q=a&text=b", "&".join(f"a{n}=1" for n in range(101)), "q=a&k=%D9%A3",
+        "q=a&min_score=nan", "q=a&min_score=2", "q=a&exact=1", "q=a&explain=1", "q=a&consistency=x", "q=a&filter=x",
+        "q=a&filter=null", "q=%ff", "q=a&q=b", "q=a&text=b", "&".join(f"a{n}=1" for n in range(101)), "q=a&k=%D9%A3",
     ],
 )  # fmt: skip
 def test_a_query_string_that_says_nothing_sensible_is_refused(query: str) -> None:
@@ -415,7 +418,7 @@ JSON = st.recursive(
     max_leaves=10,
 )
 NAMES = st.sampled_from(
-    ["text", "image", "key", "vector", "filter", "k", "min_score", "fields", "consistency", "exact", "q"]
+    ["text", "image", "key", "vector", "filter", "k", "min_score", "fields", "consistency", "exact", "explain", "q"]
 )
 PATHS = st.sampled_from(
     [SEARCH, f"{SEARCH}/image", "/collections", "/collections/a", "/collections/a/images/b", "/health"]

@@ -171,6 +171,8 @@ def test_a_query_on_a_swept_snapshot_takes_a_new_one_and_answers(tmp_path: Path)
     for ref in entry.objects():
         store.delete(ref.key)
     store.delete("index/default/manifest.json")
+    for file in (tmp_path / "files").iterdir():
+        file.unlink()
     append(store, rows[:3])
     with pytest.raises(SnapshotGone):
         keys_of(old)
@@ -200,6 +202,8 @@ def test_an_object_that_never_comes_back_is_an_error_and_not_a_loop(tmp_path: Pa
     found = views(store, tmp_path, Clock())
     for ref in list(found.view(COLLECTION, strong=True).snapshot.manifest.objects()):
         store.delete(ref.key)
+    for file in (tmp_path / "files").iterdir():
+        file.unlink()
     with pytest.raises(SnapshotGone):
         look_up(COLLECTION, "images/a.jpg", tools(found), strong=True)
 

@@ -31,7 +31,7 @@ MAX_FIELDS = 1_000
 """Field names that one request may list."""
 
 _SUBJECTS = ("text", "image", "key", "vector")
-_OPTIONS = ("filter", "k", "min_score", "fields", "consistency", "exact")
+_OPTIONS = ("filter", "k", "min_score", "fields", "consistency", "exact", "explain")
 _LENGTHS = (1e-15, 1e15)
 
 
@@ -117,9 +117,6 @@ def _subject(name: str, value: object) -> Subject:
 
 
 def _query(collection: str, subject: Subject, options: Mapping[str, object]) -> Query:
-    exact = options.get("exact", False)
-    if not isinstance(exact, bool):
-        raise _bad("exact must be true or false.", exact, "Leave it out for false.")
     return Query(
         collection=check_collection(collection),
         subject=subject,
@@ -128,8 +125,16 @@ def _query(collection: str, subject: Subject, options: Mapping[str, object]) -> 
         min_score=_min_score(options.get("min_score")),
         fields=_fields(options.get("fields")),
         strong=check_consistency(options.get("consistency")),
-        exact=exact,
+        exact=_flag("exact", options),
+        explain=_flag("explain", options),
     )
+
+
+def _flag(name: str, options: Mapping[str, object]) -> bool:
+    value = options.get(name, False)
+    if not isinstance(value, bool):
+        raise _bad(f"{name} must be true or false.", value, "Leave it out for false.")
+    return value
 
 
 def _options(parameters: Mapping[str, str]) -> dict[str, object]:
@@ -145,7 +150,7 @@ def _options(parameters: Mapping[str, str]) -> dict[str, object]:
                 options[name] = int(text)
             case "min_score" if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{1,20})?", text):
                 options[name] = float(text)
-            case "exact" if text in ("true", "false"):
+            case "exact" | "explain" if text in ("true", "false"):
                 options[name] = text == "true"
     return options
 

@@ -19,6 +19,7 @@ from bucketlens.pipelines.append import Ingest
 from bucketlens.pipelines.compact import Compact
 from bucketlens.pipelines.query import QueryTools
 from bucketlens.search.files import LocalFiles
+from bucketlens.search.ranges import READERS
 from bucketlens.search.view import Views
 from bucketlens.settings import Settings, read_settings
 from bucketlens.store.s3 import S3Images, S3Store, connect
@@ -71,7 +72,12 @@ class Wiring:
         settings = self.settings
         files = LocalFiles(self.store, settings.cache_dir / "index", settings.cache_bytes)
         return Views(
-            self.store, files, threads=settings.threads, max_staleness_s=settings.max_staleness_s, clock=monotonic
+            self.store,
+            files,
+            threads=settings.threads,
+            max_staleness_s=settings.max_staleness_s,
+            clock=monotonic,
+            hydrate=settings.hydrate,
         )
 
     @cached_property
@@ -97,7 +103,7 @@ class Wiring:
         return Compact(self.store, self.views, self.settings, threads=os.cpu_count() or 1)
 
     def _client(self, endpoint_url: str | None) -> S3Client:
-        return connect(endpoint_url, self.settings.threads, credentials=self.credentials)
+        return connect(endpoint_url, max(self.settings.threads, READERS), credentials=self.credentials)
 
     def _bundle_folder(self) -> Path:
         uri = self.settings.model_uri

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.errors import Corrupt
@@ -15,6 +16,9 @@ FORMAT = 1
 """Format number of every Arrow file of the index. A reader refuses any other."""
 ROWS_PER_BATCH = 2_000
 """Record batch size of row files: what a cold reader fetches to learn one winner's metadata."""
+
+Span = tuple[int, int]
+"""Bytes of an object: first, and the one behind the last."""
 
 _FORMAT_KEY = b"bucketlens.format"
 
@@ -30,6 +34,43 @@ def write(table: pa.Table, *, facts: Mapping[str, str] | None = None, rows_per_b
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=max(1, rows_per_batch))
     return bytes(sink.getvalue())
+
+
+def write_in_batches(table: pa.Table, ends: Sequence[int]) -> tuple[bytes, list[Span]]:
+    """The table as an Arrow IPC file whose record batches end at the rows ``ends`` (ascending, the last is the number
+    of rows), and where in the file each batch is, so that ``read_batch`` can read it alone."""
+    table = table.replace_schema_metadata({_FORMAT_KEY: str(FORMAT).encode()})
+    sink, spans, start = pa.BufferOutputStream(), list[Span](), 0
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        for end in ends:
+            (batch,) = table.slice(start, end - start).combine_chunks().to_batches()
+            writer.write_batch(batch)
+            spans.append((sink.tell() - pa.ipc.get_record_batch_size(batch), sink.tell()))
+            start = end
+    return bytes(sink.getvalue()), spans
+
+
+def schema_bytes(table: pa.Table) -> bytes:
+    """The table's schema, as ``read_batch`` wants it."""
+    return bytes(table.schema.remove_metadata().serialize())
+
+
+def read_batch(schema: bytes, message: bytes, name: str) -> pa.Table:
+    """The rows of one record batch by itself. Raises Corrupt."""
+    try:
+        known = pa.ipc.read_schema(pa.py_buffer(schema))
+        return pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(message), known)])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(name) from error
+
+
+def values_at(body: bytes, column: int = 0) -> int:
+    """Where in a file of one record batch the values of a fixed-width column begin: they are contiguous from there."""
+    whole = pa.py_buffer(body)
+    values = pa.ipc.open_file(pa.BufferReader(whole)).get_batch(0).column(column)
+    if pa.types.is_fixed_size_list(values.type):
+        values = values.values
+    return int(values.buffers()[1].address - whole.address)
 
 
 def read(body: bytes, name: str) -> pa.Table:
@@ -60,6 +101,13 @@ def vector_column(vectors: Halves, valid: np.ndarray | None = None) -> pa.Array:
     )
 
 
+def code_column(codes: npt.NDArray[np.uint8]) -> pa.Array:
+    """(n, width) bytes as a column of fixed-size binary."""
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(codes.shape[1]), len(codes), [None, pa.py_buffer(np.ascontiguousarray(codes))]
+    )
+
+
 def vector_array(column: pa.ChunkedArray) -> Halves:
     """Inverse of ``vector_column``; a column of one chunk is not copied."""
     dimension = column.type.list_size
@@ -78,12 +126,7 @@ def _checked(source: pa.NativeFile, name: str) -> pa.Table:
     try:
         table = pa.ipc.open_file(source).read_all()
     except (pa.ArrowInvalid, OSError) as error:
-        raise Corrupt(
-            "An index file is not readable Arrow.",
-            code="bad_arrow_file",
-            value=name,
-            remedy="Restore it or rebuild the index.",
-        ) from error
+        raise _unreadable(name) from error
     stated = (table.schema.metadata or {}).get(_FORMAT_KEY, b"").decode()
     if stated != str(FORMAT):
         raise Corrupt(
@@ -93,3 +136,12 @@ def _checked(source: pa.NativeFile, name: str) -> pa.Table:
             remedy="Use the version of bucketlens that wrote it, or rebuild the index.",
         )
     return table
+
+
+def _unreadable(name: str) -> Corrupt:
+    return Corrupt(
+        "An index file is not readable Arrow.",
+        code="bad_arrow_file",
+        value=name,
+        remedy="Restore it or rebuild the index.",
+    )

@@ -12,10 +12,11 @@ from bucketlens.index.block import Halves
 from bucketlens.index.vectors import to_int8
 from bucketlens.records import Vector
 
-CONNECTIVITY = 16
-EXPANSION_ADD = 64
-EXPANSION_SEARCH = 64
-"""16 / 64 / 64 with 30 candidates rescored gives recall@10 0.984 on 99,500 real embeddings of 256 dimensions."""
+CONNECTIVITY = 12
+EXPANSION_ADD = 40
+EXPANSION_SEARCH = 128
+"""12 / 40 / 128 with 30 candidates rescored gives recall@10 0.989 at 0.37 ms on 99,500 real embeddings of 256
+dimensions; 16 / 64 / 64 gave 0.984 at 0.42 ms and took three times as long to build."""
 
 _CHUNK = 16_384
 

@@ -11,12 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
-from bucketlens.index import arrow, graph
-from bucketlens.index.block import Block, Halves, key_at
+from bucketlens.index import arrow, codes, graph
+from bucketlens.index.block import Block, Halves, filterable, key_at
+from bucketlens.index.clusters import centroids_of, cluster
+from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.segment import model_facts
+from bucketlens.index.stats import collect
+from bucketlens.index.vectors import to_int8
 from bucketlens.records import ModelIdentity
 
-ROWS, VECTORS, HEAD, GRAPH = "rows.arrow", "vectors.arrow", "head.arrow", "graph.usearch"
+ROWS, VECTORS, CODES = "rows.arrow", "vectors.arrow", "codes.arrow"
+HEAD, KEYS, GRAPH = "head.arrow", "keys.arrow", "graph.usearch"
 GRAPH_MIN_ROWS = 4_096
 """Smaller shards have no graph: scanning 4,096 x 512 float16 rows takes about as long as walking one."""
 
@@ -42,6 +47,11 @@ class Shard:
         return arrow.vector_array(arrow.map_file(self._locate(VECTORS)).column("vector"))
 
     @cached_property
+    def head(self) -> Head:
+        """Clusters, byte offsets, column statistics."""
+        return map_head(self._locate(HEAD))
+
+    @cached_property
     def graph(self) -> graph.Graph | None:
         """The graph over all rows, deleted ones included, or None for a small shard."""
         return graph.Graph(self._locate(GRAPH), self.vectors.shape[1]) if GRAPH in self._parts else None
@@ -60,29 +70,57 @@ class Shard:
 
     @cached_property
     def _hashes(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
-        head = arrow.map_file(self._locate(HEAD))
-        return head.column("hash").to_numpy(), head.column("row").to_numpy()
+        table = arrow.map_file(self._locate(KEYS))
+        return table.column("hash").to_numpy(), table.column("row").to_numpy()
 
 
-def build(block: Block, model: ModelIdentity, *, threads: int) -> Mapping[str, bytes]:
-    """The files of a shard that holds these image rows in this order, by part name."""
+def build(block: Block, model: ModelIdentity, *, threads: int, seed: int = 0) -> Mapping[str, bytes]:
+    """The files of a shard that holds these image rows, by part name.
+
+    Rows stand cluster by cluster, within a cluster in the order given. ``seed`` is where the clusters begin: the same
+    rows and seed make the same shard, but for its graph when ``threads`` is more than one.
+    """
+    clustering = cluster(block.vectors, seed=seed)
+    block = block.take(clustering.order)
     hashes = key_hashes(block.table.column("key").to_pylist())
     order = np.argsort(hashes, kind="stable").astype(np.uint32)
-    head = pa.table({"hash": hashes[order], "row": order})
-    return {
-        ROWS: arrow.write(block.table.combine_chunks()),
-        HEAD: arrow.write(head, rows_per_batch=len(block)),
-        **rebuild(block.vectors, model, threads=threads),
-    }
+    keys = arrow.write(pa.table({"hash": hashes[order], "row": order}), rows_per_batch=len(block))
+    ends = list(batch_ends(clustering.firsts))
+    rows, spans = arrow.write_in_batches(block.table, ends)
+    outline = Outline(
+        firsts=clustering.firsts,
+        batches=np.array([0, *ends]),
+        spans=spans,
+        schema=arrow.schema_bytes(block.table),
+        hashes_at=arrow.values_at(keys, 0),
+        numbers_at=arrow.values_at(keys, 1),
+        columns=collect(filterable(block.table)),
+    )
+    return {ROWS: rows, KEYS: keys, **rebuild(block.vectors, outline, model, threads=threads)}
 
 
-def rebuild(vectors: Halves, model: ModelIdentity, *, threads: int) -> Mapping[str, bytes]:
-    """The files that change when a shard's vectors become those of another model: the rest serves as it is."""
+def rebuild(vectors: Halves, outline: Outline, model: ModelIdentity, *, threads: int) -> Mapping[str, bytes]:
+    """The files that change when a shard's vectors become those of another model: the rest serves as it is.
+
+    Rows keep their order, and with it their clusters: a matrix that helps keeps neighbours together.
+    """
     table = pa.table({"vector": arrow.vector_column(vectors)})
-    parts = {VECTORS: arrow.write(table, facts=model_facts(model), rows_per_batch=len(vectors))}
+    coded, coding = codes.encode(vectors)
+    parts = {
+        VECTORS: arrow.write(table, facts=model_facts(model), rows_per_batch=len(vectors)),
+        CODES: arrow.write(pa.table({"code": arrow.code_column(coded)}), rows_per_batch=len(vectors)),
+    }
+    centroids = to_int8(centroids_of(vectors, outline.firsts))
+    head = Head(outline, centroids, coding, arrow.values_at(parts[VECTORS]), arrow.values_at(parts[CODES]))
+    parts[HEAD] = pack(head, model)
     if len(vectors) >= GRAPH_MIN_ROWS:
         parts[GRAPH] = graph.build(vectors, threads)
     return parts
+
+
+def changing(rows: int) -> tuple[str, ...]:
+    """The parts that ``rebuild`` makes for a shard of so many rows."""
+    return (VECTORS, CODES, HEAD, GRAPH) if rows >= GRAPH_MIN_ROWS else (VECTORS, CODES, HEAD)
 
 
 def pack_deletes(rows: npt.NDArray[np.uint32]) -> bytes:

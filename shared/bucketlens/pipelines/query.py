@@ -17,8 +17,8 @@ from bucketlens.queries import ByImage, ByKey, ByText, ByVector, Hit, Query
 from bucketlens.records import Kind, Metadata, Rejection, Vector
 from bucketlens.search.files import SnapshotGone
 from bucketlens.search.fuse import fuse
-from bucketlens.search.plan import Path
-from bucketlens.search.scan import Found, search_part
+from bucketlens.search.meter import Spent, metered
+from bucketlens.search.parts import Searched, explanation, search_view
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Images
@@ -66,12 +66,14 @@ def search(query: Query, tools: QueryTools) -> Answer:
         vector = _stored_vector(view, query.subject.key) if isinstance(query.subject, ByKey) else given
         if vector is None:
             raise InvalidRequest("The query has no subject.", remedy="Give text, image, key or vector.")
-        found = watch.time("search", lambda: _search_parts(view, vector, query, tools))
-        hits = watch.time("fuse", lambda: fuse(found, query.k, query.min_score, query.fields))
+        searched = watch.time("search", lambda: _search(view, vector, query, tools))
+        hits = watch.time("fuse", lambda: fuse(searched.found, query.k, query.min_score, query.fields))
         linked = [replace(hit, url=tools.images.link(hit.key, seconds=tools.settings.link_ttl_s)) for hit in hits]
-        return Answer(tuple(linked), certificate(view, found, watch.milliseconds))
+        plan = {"plan": explanation(searched)} if query.explain else {}
+        return Answer(tuple(linked), {**certificate(view, searched, spent, watch.milliseconds), **plan})
 
-    return with_view(query.collection, tools, query.strong, attempt)
+    with metered() as spent:
+        return with_view(query.collection, tools, query.strong, attempt)
 
 
 def look_up(collection: str, key: str, tools: QueryTools, *, strong: bool) -> StoredImage:
@@ -109,22 +111,25 @@ def with_view(collection: str, tools: QueryTools, strong: bool, work: Callable[[
     raise AssertionError("unreachable")
 
 
-def certificate(view: View, found: list[Found], milliseconds: Mapping[str, float]) -> dict[str, object]:
-    """How an answer was found: exact or not, what was searched, and the snapshot it speaks of."""
-    exact = all(part.choice.path is Path.EXACT for part in found)
+def certificate(view: View, searched: Searched, spent: Spent, milliseconds: Mapping[str, float]) -> dict[str, object]:
+    """How an answer was found: exact or not, what was searched and spent, and the snapshot it speaks of."""
     return {
-        "mode": "exact" if exact else "approximate",
-        "rows_matched": sum(part.matched for part in found),
-        "rows_scanned": sum(part.scanned for part in found),
-        "shards_searched": sum(part.part.name != "log" for part in found),
+        "mode": "exact" if searched.exact else "approximate",
+        "rows_matched": sum(part.matched for part in searched.found),
+        "rows_scanned": sum(part.scanned for part in searched.found),
+        "shards_searched": sum(part.part.name != "log" for part in searched.found),
+        "shards_pruned": len(searched.pruned),
+        "shards_cold": len(searched.cold),
+        "gets": spent.gets,
+        "bytes": spent.bytes,
         "manifest_version": view.snapshot.manifest.version,
         "log_segments": len(view.snapshot.segments),
         "newest_segment": view.snapshot.segments[-1] if view.snapshot.segments else None,
-        "ms": {stage: round(spent, 3) for stage, spent in milliseconds.items()},
+        "ms": {stage: round(took, 3) for stage, took in milliseconds.items()},
     }
 
 
-def _search_parts(view: View, vector: Vector, query: Query, tools: QueryTools) -> list[Found]:
+def _search(view: View, vector: Vector, query: Query, tools: QueryTools) -> Searched:
     if not isinstance(query.subject, ByVector | ByKey):
         vector = view.lineage.vector(vector, tools.encoder().identity)
     if view.model is not None and len(vector) != view.model.dimension:
@@ -133,7 +138,7 @@ def _search_parts(view: View, vector: Vector, query: Query, tools: QueryTools) -
             code="bad_vector",
             remedy=f"Give a vector made by {view.model.id}.",
         )
-    return [search_part(part, vector, query.filter, query.k, exact=query.exact) for part in view.parts]
+    return search_view(view, vector, query.filter, query.k, exact=query.exact)
 
 
 def _encode(query: Query, tools: QueryTools) -> Vector | None:
@@ -171,7 +176,8 @@ def _stored_vector(view: View, key: str) -> Vector:
 
 
 def _no_such_image(view: View, key: str) -> NotFound:
-    rejection = view.rejections.get(key)
+    said = view.spoken.log.get(key)
+    rejection = rejection_at(view.log.table, said.row) if said and said.kind is Kind.REJECTED else None
     reason = (
         f"It was rejected ({rejection.code}): {rejection.reason}"
         if rejection

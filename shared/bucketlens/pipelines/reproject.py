@@ -19,7 +19,7 @@ from bucketlens import keys
 from bucketlens.errors import Conflict, Exists, InvalidRequest, Retryable
 from bucketlens.index import shard as shards
 from bucketlens.index.adapter import pack_matrix
-from bucketlens.index.shard import GRAPH, GRAPH_MIN_ROWS, VECTORS, Shard
+from bucketlens.index.shard import Shard
 from bucketlens.pipelines.compact import Compact
 from bucketlens.projection import Matrix, project
 from bucketlens.records import ModelIdentity
@@ -118,14 +118,14 @@ class _Maker:
     def twin(self, shard: Shard, entry: ShardEntry) -> tuple[ShardEntry, bool]:
         """The shard in the new model, and whether it had to be made."""
         id = f"{entry.id}-{self.tag}"
-        changing = (VECTORS, GRAPH) if entry.rows >= GRAPH_MIN_ROWS else (VECTORS,)
-        names = {part: keys.render(keys.ShardPart(self.collection, id, part)) for part in changing}
+        parts = shards.changing(entry.rows)
+        names = {part: keys.render(keys.ShardPart(self.collection, id, part)) for part in parts}
         fresh = not self.present.issuperset(names.values())
         made: Mapping[str, bytes] = {}
         if fresh:
             starts = range(0, entry.rows, _CHUNK)
             halves = [project(shard.vectors[at : at + _CHUNK], self.matrix).astype(np.float16) for at in starts]
-            made = shards.rebuild(np.concatenate(halves), self.model, threads=self.tools.threads)
+            made = shards.rebuild(np.concatenate(halves), shard.head.outline, self.model, threads=self.tools.threads)
         refs = {part: self._create_or_take(key, made.get(part)) for part, key in names.items()}
         return replace(entry, id=id, parts={**entry.parts, **refs}), fresh
 

@@ -6,15 +6,22 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from bucketlens.errors import Corrupt, NotFound, Retryable
+from bucketlens.search.meter import Metered, in_parallel
 from bucketlens.store.protocol import ByteRange, Store
 from bucketlens.table.manifest import ObjectRef
 
+DISK = "disk"
+"""The code of what the local disk refused."""
+
 _CHUNK = 16 * 2**20
-_TURNS = 16
+_AHEAD = 4
+"""Chunks of a file fetched at once: as many requests as fill the line, in 64 MiB of memory."""
+_TURNS = 256
 """Objects that may be fetched at the same time; one object is never fetched twice at once."""
 
 
@@ -32,16 +39,26 @@ class LocalFiles:
     """
 
     def __init__(self, store: Store, folder: Path, budget: int) -> None:
-        self._store = store
+        self._store = Metered(store)
         self._folder = folder
-        self._budget = budget
+        self.budget = budget
         self._sizes: OrderedDict[str, int] | None = None
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
+    def holds(self, refs: Iterable[ObjectRef]) -> bool:
+        """Whether all of these are local now; if so, they count as used."""
+        named = [(_named(ref), ref.size) for ref in refs]
+        if any(_size(self._folder / name) != size for name, size in named):
+            return False
+        with suppress(OSError):
+            for name, size in named:
+                self._use(name, size, make_room=False)
+        return True
+
     def path(self, ref: ObjectRef) -> Path:
         """Where the object is, after bringing it local. Raises SnapshotGone, Corrupt, Retryable."""
-        name = f"{ref.checksum}-{ref.key.rpartition('/')[2]}"
+        name = _named(ref)
         target = self._folder / name
         try:
             with self._turns[hash(name) % _TURNS]:
@@ -53,7 +70,7 @@ class LocalFiles:
         except OSError as error:
             raise Retryable(
                 f"The local disk refused an index object: {error.strerror}.",
-                code="disk",
+                code=DISK,
                 value=ref.key,
                 remedy="Lower CACHE_BYTES or give the function more ephemeral storage.",
             ) from error
@@ -64,10 +81,11 @@ class LocalFiles:
         checksum = hashlib.blake2b(digest_size=16)
         try:
             with partial.open("wb") as file:
-                for start in range(0, ref.size, _CHUNK):
-                    body = self._store.get(ref.key, ByteRange(start, min(start + _CHUNK, ref.size))).body
-                    checksum.update(body)
-                    file.write(body)
+                for first in range(0, ref.size, _AHEAD * _CHUNK):
+                    starts = range(first, min(first + _AHEAD * _CHUNK, ref.size), _CHUNK)
+                    for body in in_parallel(_AHEAD, lambda start: self._chunk(ref, start), starts):
+                        checksum.update(body)
+                        file.write(body)
                 size = file.tell()
             if size != ref.size or checksum.hexdigest() != ref.checksum:
                 raise Corrupt(
@@ -84,12 +102,15 @@ class LocalFiles:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 
+    def _chunk(self, ref: ObjectRef, start: int) -> bytes:
+        return self._store.get(ref.key, ByteRange(start, min(start + _CHUNK, ref.size))).body
+
     def _use(self, name: str, size: int, *, make_room: bool) -> None:
         """Count a file as the one used last; before it is fetched, remove others until it fits."""
         with self._lock:
             sizes = self._sizes if self._sizes is not None else self._adopt()
             sizes.pop(name, None)
-            while make_room and sizes and sum(sizes.values()) + size > self._budget:
+            while make_room and sizes and sum(sizes.values()) + size > self.budget:
                 oldest, _ = sizes.popitem(last=False)
                 (self._folder / oldest).unlink(missing_ok=True)
             sizes[name] = size
@@ -101,6 +122,10 @@ class LocalFiles:
         left.sort(key=lambda one: (not one[0].name.startswith("."), one[1].st_mtime))
         self._sizes = OrderedDict((path.name, stat.st_size) for path, stat in left)
         return self._sizes
+
+
+def _named(ref: ObjectRef) -> str:
+    return f"{ref.checksum}-{ref.key.rpartition('/')[2]}"
 
 
 def _size(path: Path) -> int | None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
 
 EXACT_BELOW = 20_000
 """Up to this many matching rows are scanned: reading 20,000 x 512 float16 takes about a millisecond."""
 OVERSAMPLE = 3
 """Graph candidates per wanted hit, rescored in full precision (30 for k = 10: recall@10 0.984 on real embeddings)."""
 MIN_CANDIDATES = 64
+PROBES = 36
+"""Clusters a cold search reads the codes of, over all shards together."""
+CODED_CANDIDATES = 200
+"""Rows rescored of those whose codes were read."""
+VECTOR_RUNS = 24
+"""Clusters the rescored rows may lie in. With 36 ranges of codes, a row batch per hit and the heads: under 80 GETs."""
+EXACT_RANGES = 48
+EXACT_BYTES = 4 * 2**20
+"""A cold search with a filter is exact when the matching vectors are had in so many ranged reads of so many bytes."""
 
 
 class Path(Enum):
@@ -17,6 +30,8 @@ class Path(Enum):
 
     EXACT = "exact"
     GRAPH = "graph"
+    CLUSTERS = "clusters"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +55,47 @@ def choose(rows: int, matching: int, k: int, *, has_graph: bool, exact: bool) ->
     if candidates > rows // 8:
         return Choice(Path.EXACT, "the graph would visit a large share of the rows")
     return Choice(Path.GRAPH, "many rows match", candidates)
+
+
+def choose_cold(matching: int, ranges: int, size: int) -> Choice:
+    """The path for a shard that is not local: its matching vectors lie in ``ranges`` ranges of ``size`` bytes."""
+    if ranges <= EXACT_RANGES and size <= EXACT_BYTES:
+        return Choice(Path.EXACT, "the matching vectors are few reads")
+    return Choice(Path.CLUSTERS, "the shard is not local", matching)
+
+
+def probed(
+    closeness: Sequence[npt.NDArray[np.float32]], matching: Sequence[npt.NDArray[np.int64]], k: int
+) -> list[npt.NDArray[np.int64]]:
+    """Which clusters of each shard to read: of all shards together the nearest, as many as hold enough rows.
+
+    ``closeness`` and ``matching`` say, per shard, how near each cluster is and how many of its rows match; clusters
+    without any are left out. Ties keep the order of shards and clusters.
+    """
+    near = np.concatenate([*closeness, np.zeros(0, np.float32)])
+    rows = np.concatenate([*matching, np.zeros(0, np.int64)])
+    order = np.argsort(-near, kind="stable")
+    order = order[rows[order] > 0]
+    enough = int(np.searchsorted(np.cumsum(rows[order]), wanted_candidates(k))) + 1
+    chosen = np.sort(order[: max(PROBES + k // 10, enough)])
+    ends = np.cumsum([len(part) for part in closeness])
+    return [
+        chosen[(chosen >= end - len(part)) & (chosen < end)] - (end - len(part))
+        for part, end in zip(closeness, ends, strict=True)
+    ]
+
+
+def wanted_candidates(k: int) -> int:
+    """Rows to rescore for k hits from codes."""
+    return max(CODED_CANDIDATES, 4 * k)
+
+
+def runs(clusters: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.bool_]:
+    """Which candidates to keep, (n,): those of the clusters that come first, few clusters but enough candidates.
+
+    ``clusters`` names each candidate's, best candidate first.
+    """
+    named, first, counts = np.unique(clusters, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    enough = int(np.searchsorted(np.cumsum(counts[order]), 2 * k)) + 1
+    return np.isin(clusters, named[order][: max(VECTOR_RUNS, enough)])

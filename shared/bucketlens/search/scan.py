@@ -13,8 +13,8 @@ from bucketlens.index.graph import Graph
 from bucketlens.index.mask import evaluate
 from bucketlens.index.vectors import best, cosines, exact_cosines
 from bucketlens.records import Vector
+from bucketlens.search.part import Part
 from bucketlens.search.plan import Choice, Path, choose
-from bucketlens.search.view import Part
 
 _GATHER_BELOW = 0.25
 """Below this share, matching rows are gathered before they are scanned; above, all are scanned and the rest dropped."""

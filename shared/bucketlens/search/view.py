@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,14 +14,20 @@ from bucketlens import keys
 from bucketlens.errors import NotFound
 from bucketlens.index import segment
 from bucketlens.index.adapter import unpack_matrix
-from bucketlens.index.block import Block, Halves, Mask, rejection_at
-from bucketlens.index.graph import Graph
+from bucketlens.index.block import Block, Halves, Mask, rejection_at, sequencer_at
 from bucketlens.index.segment import Contents
 from bucketlens.index.shard import Shard, key_hashes, unpack_deletes
 from bucketlens.projection import Matrix
 from bucketlens.records import Kind, ModelIdentity, Rejection
 from bucketlens.search.files import LocalFiles, SnapshotGone
+from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.lineage import Lineage
+from bucketlens.search.meter import Metered, in_parallel
+from bucketlens.search.part import HeldRows, Part
+from bucketlens.search.ranges import READERS, Ranges
+from bucketlens.search.reach import COLD_FROM, Reach
+from bucketlens.search.remote import Cold
+from bucketlens.search.winners import find_cold
 from bucketlens.store.protocol import Store
 from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
 from bucketlens.table.settle import Settled, settle
@@ -35,70 +40,16 @@ _TURNS = 16
 """Collections whose views may be taken at the same time."""
 
 
-class Rows(Protocol):
-    """What a part offers to search: the same for a shard and for the log."""
-
-    @property
-    def rows(self) -> pa.Table:
-        """Keys and metadata, n rows."""
-        ...
-
-    @property
-    def vectors(self) -> Halves:
-        """(n, dimension) float16 in the same order."""
-        ...
-
-    @property
-    def graph(self) -> Graph | None:
-        """The graph over the same rows, if there is one."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LogRows:
-    """The counting images of the log, in memory."""
-
-    block: Block
-
-    @property
-    def rows(self) -> pa.Table:
-        """Keys and metadata."""
-        return self.block.table
-
-    @property
-    def vectors(self) -> Halves:
-        """(n, dimension) float16."""
-        return self.block.vectors
-
-    @property
-    def graph(self) -> Graph | None:
-        """The log has no graph."""
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some rows and which of them count. ``name`` is ``log`` or the shard's id."""
-
-    name: str
-    source: Rows
-    live: Mask
-
-    @property
-    def count(self) -> int:
-        """Rows that count."""
-        return int(np.count_nonzero(self.live))
-
-
 @dataclass(frozen=True)
 class View:
-    """One snapshot, opened. Cheap until a part is touched: shards are brought local by use."""
+    """One snapshot, opened. Cheap until it is searched: shards are read by range, or brought local by use."""
 
     snapshot: Snapshot
     lineage: Lineage
     log: Block
     shards: tuple[tuple[Shard, Mask], ...]
-    settled: Settled = field(repr=False)
+    reach: Reach = field(repr=False)
+    _among: dict[tuple[int, ...], tuple[Settled, tuple[Part, ...]]] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> ModelIdentity | None:
@@ -106,12 +57,34 @@ class View:
         return self.lineage.model
 
     @cached_property
+    def spoken(self) -> Settled:
+        """The log settled in itself, no shard asked: of a key it speaks of, a shard may still have a newer row."""
+        return settle(self.log, ())
+
+    @property
+    def settled(self) -> Settled:
+        """What counts, settled against every shard. Brings the keys of all shards local."""
+        return self.among(range(len(self.shards)))[0]
+
+    @property
     def parts(self) -> tuple[Part, ...]:
-        """The log, then the shards in the manifest's order; parts without a counting row are left out."""
-        block = self.log.take(self.settled.rows(Kind.IMAGE))
-        log = Part("log", LogRows(block), np.ones(len(block), dtype=bool))
-        shards = (Part(shard.id, shard, ~dead) for (shard, _), dead in zip(self.shards, self.settled.dead, strict=True))
-        return tuple(part for part in (log, *shards) if part.count)
+        """The log, then all shards in the manifest's order, each brought local when it is touched."""
+        return self.among(range(len(self.shards)))[1]
+
+    def among(self, numbers: Iterable[int]) -> tuple[Settled, tuple[Part, ...]]:
+        """What counts as far as these shards tell, ``dead`` in their order; and as parts, the log first.
+
+        Parts without a counting row are left out.
+        """
+        asked = tuple(numbers)
+        if asked not in self._among:
+            pairs = [self.shards[number] for number in asked]
+            settled = settle(self.log, pairs)
+            block = self.log.take(settled.rows(Kind.IMAGE))
+            parts = [Part("log", HeldRows(block), np.ones(len(block), dtype=bool))]
+            parts += [Part(shard.id, shard, ~dead) for (shard, _), dead in zip(pairs, settled.dead, strict=True)]
+            self._among[asked] = settled, tuple(part for part in parts if part.count)
+        return self._among[asked]
 
     @cached_property
     def count(self) -> int:
@@ -126,14 +99,30 @@ class View:
 
     def find(self, key: str) -> tuple[pa.Table, int, Halves | None] | None:
         """The table and row that says what the key is now (any kind), with its part's vectors if it is an image."""
-        said = self.settled.log.get(key)
-        if said is not None:
-            return self.log.table, said.row, self.log.vectors if said.kind is Kind.IMAGE else None
-        for (shard, _), dead in zip(self.shards, self.settled.dead, strict=True):
-            row = shard.find([key], key_hashes([key])).get(key)
-            if row is not None and not dead[row]:
-                return shard.rows, row, shard.vectors
-        return None
+        said = self.spoken.log.get(key)
+        for number in range(len(self.shards)):
+            held = self._held(number, key)
+            if held is not None and (said is None or said.sequencer < sequencer_at(held[0], held[1])):
+                return held
+        if said is None:
+            return None
+        return self.log.table, said.row, self.log.vectors if said.kind is Kind.IMAGE else None
+
+    def cold(self, number: int, dead: Mask | None = None, *, shut: bool = False) -> Cold:
+        """A shard as it is searched while it is not local. ``dead`` are its rows that do not count, if that is known.
+
+        Of a shard that is ``shut`` no row is wanted, only what it says of keys of the log.
+        """
+        shard, deleted = self.shards[number]
+        return Cold(shard, self.snapshot.manifest.shards[number], ~(deleted if dead is None else dead), shut)
+
+    def _held(self, number: int, key: str) -> tuple[pa.Table, int, Halves] | None:
+        """The row of a key in a shard, unless it was deleted."""
+        (shard, deleted), entry = self.shards[number], self.snapshot.manifest.shards[number]
+        if not self.reach.local(entry):
+            return find_cold(self.cold(number), key, self.reach.ranges)
+        row = shard.find([key], key_hashes([key])).get(key)
+        return None if row is None or deleted[row] else (shard.rows, row, shard.vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +144,19 @@ class Views:
     """
 
     def __init__(
-        self, store: Store, files: LocalFiles, *, threads: int, max_staleness_s: float, clock: Callable[[], float]
+        self,
+        store: Store,
+        files: LocalFiles,
+        *,
+        threads: int,
+        max_staleness_s: float,
+        clock: Callable[[], float],
+        hydrate: bool = False,
+        cold_from: int = COLD_FROM,
     ) -> None:
-        self._store = store
+        self._store = Metered(store)
         self._files = files
+        self.reach = Reach(files, Ranges(self._store), Hydrator(files) if hydrate else None, cold_from)
         self._threads = threads
         self._max_staleness_s = max_staleness_s
         self._clock = clock
@@ -200,29 +198,36 @@ class Views:
 
     def _open(self, snapshot: Snapshot, began: float, known: _Opened | None) -> _Opened:
         manifest = snapshot.manifest
-        contents = self._read_segments(manifest.collection, snapshot.segments, known.contents if known else {})
+        shards = self._open_shards(manifest, known.shards if known else {})
+        contents = self._read(snapshot, known)
         marks = [self._read_marks(manifest.marks)] if manifest.marks else []
         adapters = {checksum: self._read_matrix(ref) for checksum, ref in manifest.adapters.items()}
         lineage = Lineage.of(manifest.collection, manifest.model, adapters, [*marks, *contents.values()])
         dimension = lineage.model.dimension if lineage.model else 1
         log = Block.joined([lineage.block(part) for part in (*marks, *contents.values())], dimension)
-        shards = self._open_shards(manifest, known.shards if known else {})
         dead = [self._deletes(entry) for entry in manifest.shards]
         pairs = tuple(zip(shards.values(), dead, strict=True))
-        return _Opened(began, View(snapshot, lineage, log, pairs, settle(log, pairs)), contents, shards)
+        return _Opened(began, View(snapshot, lineage, log, pairs, self.reach), contents, shards)
 
-    def _read_segments(self, collection: str, ids: Sequence[str], known: Mapping[str, Contents]) -> dict[str, Contents]:
-        def fetch(id: str) -> Contents:
-            key = keys.render(keys.Segment(collection, id))
-            try:
-                return segment.unpack(keys.check_segment(id, self._store.get(key).body), key)
-            except NotFound as error:
-                raise SnapshotGone("A log segment was swept while it was being read.", value=key) from error
+    def _read(self, snapshot: Snapshot, known: _Opened | None) -> dict[str, Contents]:
+        """The segments; and everything else the view begins with is brought local in the same round of requests."""
+        manifest, contents = snapshot.manifest, known.contents if known else {}
+        missing = [id for id in snapshot.segments if id not in contents]
+        small = [*manifest.adapters.values(), *(entry.deletes for entry in manifest.shards), manifest.marks]
+        fresh = [entry for entry in manifest.shards if known is None or entry.id not in known.shards]
+        refs = [ref for ref in (*small, *(ref for entry in fresh for ref in self.reach.first(entry))) if ref]
+        jobs: list[Callable[[], object]] = [partial(self._read_segment, manifest.collection, id) for id in missing]
+        jobs += [partial(self._files.path, ref) for ref in refs]
+        done = in_parallel(max(self._threads, READERS), lambda job: job(), jobs)
+        fetched = {id: part for id, part in zip(missing, done, strict=False) if isinstance(part, Contents)}
+        return {id: fetched.get(id) or contents[id] for id in snapshot.segments}
 
-        missing = [id for id in ids if id not in known]
-        with ThreadPoolExecutor(self._threads) as pool:
-            fetched = dict(zip(missing, pool.map(fetch, missing), strict=True))
-        return {id: fetched.get(id) or known[id] for id in ids}
+    def _read_segment(self, collection: str, id: str) -> Contents:
+        key = keys.render(keys.Segment(collection, id))
+        try:
+            return segment.unpack(keys.check_segment(id, self._store.get(key).body), key)
+        except NotFound as error:
+            raise SnapshotGone("A log segment was swept while it was being read.", value=key) from error
 
     def _read_marks(self, ref: ObjectRef) -> Contents:
         return segment.unpack(self._files.path(ref).read_bytes(), ref.key)

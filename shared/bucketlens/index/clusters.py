@@ -1,0 +1,100 @@
+"""Which rows lie near each other: spherical k-means, so that a search may read only the clusters nearest to its query.
+
+k-means for unit vectors (Dhillon and Modha, "Concept decompositions for large sparse text data", 2001): rows go to the
+centroid of the largest cosine, centroids are the directions of their rows' sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bucketlens.index.block import Halves
+
+ROWS_PER_CLUSTER = 250
+"""About 250 x 64 bytes of codes are one ranged read of 16 KB, below which the latency of a read is all its cost."""
+SINGLE_BELOW = 1_000
+"""Fewer rows are one cluster: they are read whole sooner than in pieces."""
+
+_SAMPLE = 64
+"""Rows per centroid that Lloyd's rounds look at: more move the centroids by less than their rows' spread."""
+_ROUNDS = 8
+_CHUNK = 16_384
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """``order`` (n,) lists the rows cluster by cluster, in their given order within each; cluster c is
+    ``order[firsts[c]:firsts[c + 1]]`` and never empty. Clusters with near centroids stand near each other."""
+
+    order: npt.NDArray[np.int64]
+    firsts: npt.NDArray[np.int64]
+
+
+def cluster(vectors: Halves, *, seed: int, rows_per_cluster: int = ROWS_PER_CLUSTER) -> Clustering:
+    """Clusters of (n, d) float16 rows, n > 0. The same rows and seed give the same clusters on the same machine.
+
+    Cost for 262,144 x 512: about 0.8 TFLOP of float32 products; memory for 64 sampled rows a cluster and one chunk.
+    """
+    count = len(vectors) // rows_per_cluster if len(vectors) >= SINGLE_BELOW else 1
+    if count <= 1:
+        return Clustering(np.arange(len(vectors)), np.array([0, len(vectors)]))
+    rng = np.random.default_rng(seed)
+    sample = np.sort(rng.choice(len(vectors), min(len(vectors), _SAMPLE * count), replace=False))
+    centroids = _chained(_lloyd(unit(vectors[sample].astype(np.float32)), count, rng))
+    nearest = np.concatenate(
+        [
+            np.argmax(vectors[at : at + _CHUNK].astype(np.float32) @ centroids.T, axis=1)
+            for at in range(0, len(vectors), _CHUNK)
+        ]
+    )
+    sizes = np.bincount(nearest, minlength=count)
+    firsts = np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
+    return Clustering(np.argsort(nearest, kind="stable"), firsts)
+
+
+def centroids_of(vectors: Halves, firsts: npt.NDArray[np.int64]) -> Floats:
+    """The mean of each cluster's rows, shape (clusters, d); ``vectors`` stand cluster by cluster."""
+    spans = zip(firsts[:-1].tolist(), firsts[1:].tolist(), strict=True)
+    return np.stack([vectors[start:end].mean(axis=0, dtype=np.float32) for start, end in spans])
+
+
+def unit(rows: Floats) -> Floats:
+    """Rows of length one; a zero row stays zero."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms > 0, norms, 1.0), dtype=np.float32)
+
+
+def _lloyd(rows: Floats, count: int, rng: np.random.Generator) -> Floats:
+    centroids = rows[rng.choice(len(rows), count, replace=False)]
+    for _ in range(_ROUNDS):
+        nearest = np.empty(len(rows), dtype=np.int64)
+        closeness = np.empty(len(rows), dtype=np.float32)
+        for at in range(0, len(rows), _CHUNK):
+            scores = rows[at : at + _CHUNK] @ centroids.T
+            nearest[at : at + _CHUNK] = np.argmax(scores, axis=1)
+            closeness[at : at + _CHUNK] = np.max(scores, axis=1)
+        sizes = np.bincount(nearest, minlength=count)
+        filled = sizes > 0
+        by_cluster = np.argsort(nearest, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(sizes[filled])[:-1]])
+        centroids[filled] = np.add.reduceat(rows[by_cluster], starts, axis=0)
+        empty = np.flatnonzero(~filled)
+        centroids[empty] = rows[np.argsort(closeness, kind="stable")[: len(empty)]]  # the rows served worst
+        centroids = unit(centroids)
+    return centroids
+
+
+def _chained(centroids: Floats) -> Floats:
+    """Each followed by the nearest that is left: clusters a query reads together tend to be one range."""
+    left = np.ones(len(centroids), dtype=bool)
+    chain = [0]
+    for _ in range(len(centroids) - 1):
+        left[chain[-1]] = False
+        scores = centroids @ centroids[chain[-1]]
+        chain.append(int(np.argmax(np.where(left, scores, -np.inf))))
+    return centroids[chain]

@@ -1,0 +1,78 @@
+"""Compressed rows: one sign a dimension, at most 64 bytes a row, scored against the full query.
+
+A row x stands as the signs s of x - m, where m is the mean of the shard's rows. Of unit rows,
+``<q, x> = <q, m> + <q - m, x - m> + (1 - |m|^2 - |x - m|^2) / 2``, and the last term is zero on average; x - m is
+estimated as ``scale * s`` (Gong et al., "Asymmetric distances for binary embeddings", 2013). Centring the query too is
+what makes it good: without, 400 candidates find fewer true neighbours than 100 with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bucketlens.index.block import Halves
+from bucketlens.records import Vector
+
+MAX_BYTES = 64
+"""Beyond 512 dimensions rows are folded first: components 512 apart are added with signs drawn once for ever."""
+
+Codes = npt.NDArray[np.uint8]
+
+_BITS = 8 * MAX_BYTES
+_CHUNK = 16_384
+_PATTERNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).T.astype(np.float32) * 2 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How the rows of one shard were coded: ``mean`` (d,) of the rows, and the length of one sign."""
+
+    mean: npt.NDArray[np.float32]
+    scale: float
+
+    @property
+    def width(self) -> int:
+        """Bytes of a row's code."""
+        return -(-min(len(self.mean), _BITS) // 8)
+
+
+def encode(vectors: Halves) -> tuple[Codes, Coding]:
+    """Codes (n, width) of (n, d) float16 rows, n > 0, and how they were made."""
+    mean = np.asarray(vectors.mean(axis=0, dtype=np.float32))
+    codes, scales = [], []
+    for at in range(0, len(vectors), _CHUNK):
+        apart = vectors[at : at + _CHUNK].astype(np.float32) - mean
+        folded = _folded(apart)
+        codes.append(np.packbits(folded >= 0, axis=1))
+        scales.append((apart * apart).sum(axis=1) / np.maximum(np.abs(folded).sum(axis=1), 1e-12))
+    return np.concatenate(codes), Coding(mean, float(np.concatenate(scales).mean()))
+
+
+def estimates(query: Vector, codes: Codes, coding: Coding) -> npt.NDArray[np.float32]:
+    """About the cosine of the unit query to each coded row, shape (n,): comparable between shards."""
+    moved = np.zeros(8 * coding.width, dtype=np.float32)
+    folded = _folded((query - coding.mean)[None, :])[0]
+    moved[: len(folded)] = folded
+    tables = moved.reshape(-1, 8) @ _PATTERNS  # (width, 256): what each value of each byte adds
+    places = codes.astype(np.int32) + np.arange(0, 256 * coding.width, 256, dtype=np.int32)
+    return np.asarray(float(query @ coding.mean) + coding.scale * tables.reshape(-1)[places].sum(axis=1), np.float32)
+
+
+def _folded(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(n, d) as (n, min(d, 512)): an orthogonal projection, so that angles survive but for noise."""
+    dimension = rows.shape[1]
+    if dimension <= _BITS:
+        return rows
+    drawn = np.frombuffer(hashlib.shake_128(b"bucketlens codes").digest(-(-dimension // 8)), dtype=np.uint8)
+    signed = rows * (np.unpackbits(drawn)[:dimension].astype(np.float32) * 2 - 1)
+    total = np.zeros((len(rows), _BITS), dtype=np.float32)
+    met = np.zeros(_BITS, dtype=np.float32)
+    for at in range(0, dimension, _BITS):
+        part = signed[:, at : at + _BITS]
+        total[:, : part.shape[1]] += part
+        met[: part.shape[1]] += 1
+    return np.asarray(total / np.sqrt(met), dtype=np.float32)

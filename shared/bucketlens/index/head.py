@@ -1,0 +1,180 @@
+"""The head of a shard: one small file after which every other file can be read by ranges, or need not be read at all.
+
+    first     uint32                    the first row of each cluster
+    centroid  fixed_size_list<int8>     the mean of its rows, scaled to the full int8 range: only the direction counts
+
+Everything else (row count, the coding's mean and scale, byte offsets, column statistics) is JSON under
+``bucketlens.head`` in the schema's metadata: about as many bytes as 20 centroids.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # noqa: TID251
+
+from bucketlens.errors import Corrupt
+from bucketlens.index import arrow
+from bucketlens.index.arrow import ROWS_PER_BATCH, Span
+from bucketlens.index.codes import Coding
+from bucketlens.index.segment import model_facts
+from bucketlens.index.stats import Column
+from bucketlens.index.vectors import cosines_int8
+from bucketlens.records import ModelIdentity, Vector
+
+_HASH_BYTES, _ROW_BYTES, _HALF_BYTES = 8, 4, 2
+_LUCK = 8
+"""Standard deviations around a hash's expected place that are read: the chance to miss is below 1e-14."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a head says of rows and keys, which a change of model does not touch.
+
+    ``firsts`` (clusters + 1,) and ``batches`` (record batches + 1,) are row numbers, the last is the number of rows;
+    ``spans`` are the bytes of each record batch in rows.arrow, ``hashes_at`` and ``numbers_at`` where the hashes and
+    the row numbers begin in keys.arrow.
+    """
+
+    firsts: npt.NDArray[np.int64]
+    batches: npt.NDArray[np.int64]
+    spans: Sequence[Span]
+    schema: bytes
+    hashes_at: int
+    numbers_at: int
+    columns: Mapping[str, Column]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the shard."""
+        return int(self.firsts[-1])
+
+    def batch_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The record batch of rows.arrow each of these rows is in."""
+        return np.searchsorted(self.batches, rows, side="right") - 1
+
+    def places_near(self, hashed: int) -> tuple[int, int]:
+        """Places in keys.arrow, first and behind the last, among which the hash is if the shard has it.
+
+        Hashes are uniform, so hash number i of n is near i / n of the range, within a binomial's deviation.
+        """
+        share = hashed / 2**64
+        slack = _LUCK * (np.sqrt(self.rows * share * (1 - share)) + 1)
+        expected = share * self.rows
+        return max(0, int(expected - slack)), min(self.rows, int(expected + slack) + 1)
+
+    def hash_span(self, places: tuple[int, int]) -> Span:
+        """Bytes of keys.arrow that hold the hashes at these places."""
+        return self.hashes_at + places[0] * _HASH_BYTES, self.hashes_at + places[1] * _HASH_BYTES
+
+    def number_span(self, places: tuple[int, int]) -> Span:
+        """Bytes of keys.arrow that hold the row numbers at these places."""
+        return self.numbers_at + places[0] * _ROW_BYTES, self.numbers_at + places[1] * _ROW_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An outline, and what belongs to the vectors: (clusters, d) int8 centroids, the coding, and where values begin."""
+
+    outline: Outline
+    centroids: npt.NDArray[np.int8]
+    coding: Coding
+    vectors_at: int
+    codes_at: int
+
+    @property
+    def dimension(self) -> int:
+        """Components of a vector."""
+        return int(self.centroids.shape[1])
+
+    def closeness(self, query: Vector) -> npt.NDArray[np.float32]:
+        """Cosine of the query to each centroid, within about 0.01."""
+        return cosines_int8(query, self.centroids)
+
+    def vector_span(self, start: int, end: int) -> Span:
+        """Bytes of vectors.arrow that hold these rows."""
+        width = _HALF_BYTES * self.dimension
+        return self.vectors_at + start * width, self.vectors_at + end * width
+
+    def code_span(self, start: int, end: int) -> Span:
+        """Bytes of codes.arrow that hold these rows."""
+        return self.codes_at + start * self.coding.width, self.codes_at + end * self.coding.width
+
+
+def batch_ends(firsts: npt.NDArray[np.int64], most: int = ROWS_PER_BATCH) -> Iterator[int]:
+    """Rows where record batches end: at the ends of clusters, as many of them as make at most ``most`` rows."""
+    start = 0
+    for end, following in zip(firsts[1:].tolist(), [*firsts[2:].tolist(), None], strict=True):
+        if following is None or following - start > most:
+            yield end
+            start = end
+
+
+def pack(head: Head, model: ModelIdentity) -> bytes:
+    """The head's bytes."""
+    outline = head.outline
+    said = {
+        "rows": outline.rows,
+        "batches": outline.batches.tolist(),
+        "spans": outline.spans,
+        "schema": base64.b64encode(outline.schema).decode(),
+        "hashes_at": outline.hashes_at,
+        "numbers_at": outline.numbers_at,
+        "vectors_at": head.vectors_at,
+        "codes_at": head.codes_at,
+        "mean": [round(component, 7) for component in head.coding.mean.tolist()],
+        "scale": head.coding.scale,
+        "columns": {name: asdict(column) for name, column in outline.columns.items()},
+    }
+    centroids = pa.FixedSizeListArray.from_arrays(pa.array(head.centroids.reshape(-1)), head.dimension)
+    table = pa.table({"first": outline.firsts[:-1].astype(np.uint32), "centroid": centroids})
+    facts = {**model_facts(model), "head": json.dumps(said)}
+    return arrow.write(table, facts=facts, rows_per_batch=len(head.centroids))
+
+
+def map_head(path: Path) -> Head:
+    """Inverse of ``pack``, from a local file. Raises Corrupt."""
+    table = arrow.map_file(path)
+    try:
+        said = json.loads(arrow.facts(table)["head"])
+        outline = Outline(
+            firsts=np.append(table.column("first").to_numpy(), said["rows"]).astype(np.int64),
+            batches=np.array(said["batches"], dtype=np.int64),
+            spans=[(start, end) for start, end in said["spans"]],
+            schema=base64.b64decode(said["schema"]),
+            hashes_at=said["hashes_at"],
+            numbers_at=said["numbers_at"],
+            columns={name: _column(column) for name, column in said["columns"].items()},
+        )
+        centroids = table.column("centroid").chunk(0)
+        width = centroids.type.list_size
+        return Head(
+            outline,
+            centroids.values.to_numpy().reshape(-1, width),
+            Coding(np.array(said["mean"], dtype=np.float32), said["scale"]),
+            said["vectors_at"],
+            said["codes_at"],
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise Corrupt(
+            f"The head of a shard cannot be read: {error!r}.",
+            code="bad_head",
+            value=path.name,
+            remedy="Restore it or rebuild the index.",
+        ) from error
+
+
+def _column(said: Mapping[str, object]) -> Column:
+    values = said["values"]
+    return Column(
+        said["nulls"],  # type: ignore[arg-type]
+        said["least"],  # type: ignore[arg-type]
+        said["most"],  # type: ignore[arg-type]
+        tuple(values) if isinstance(values, list) else None,
+    )

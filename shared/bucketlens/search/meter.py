@@ -1,0 +1,91 @@
+"""What a request spends at the store: GETs and bytes, counted where they happen.
+
+The count hangs on the context of the request (``contextvars``), because a request's GETs happen deep inside values that
+outlive it and are shared with others: what another thread fetches at the same time is that request's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bucketlens.store.protocol import Blob, ByteRange, Entry, Store
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Spent:
+    """GETs begun, and bytes of the bodies they brought."""
+
+    gets: int = 0
+    bytes: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+
+_SPENT: ContextVar[Spent | None] = ContextVar("spent", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[Spent]:
+    """Counts what this context reads through ``Metered`` stores until the block ends."""
+    spent = Spent()
+    token = _SPENT.set(spent)
+    try:
+        yield spent
+    finally:
+        _SPENT.reset(token)
+
+
+def in_parallel(threads: int, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """``work`` on every item, at most ``threads`` at once, in the caller's context; results in the order of the items.
+
+    Raises what the first item in that order raised, after all have ended.
+    """
+    listed = list(items)
+    if len(listed) <= 1:
+        return [work(item) for item in listed]
+    with ThreadPoolExecutor(min(threads, len(listed))) as pool:
+        futures = [pool.submit(copy_context().run, work, item) for item in listed]
+    return [future.result() for future in futures]
+
+
+class Metered:
+    """A store that counts for whoever asks."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+
+    def get(self, key: str, span: ByteRange | None = None) -> Blob:
+        """See ``Store.get``."""
+        spent = _SPENT.get()
+        if spent is not None:
+            with spent.lock:
+                spent.gets += 1
+        blob = self._inner.get(key, span)
+        if spent is not None:
+            with spent.lock:
+                spent.bytes += len(blob.body)
+        return blob
+
+    def create(self, key: str, body: bytes) -> str:
+        """See ``Store.create``."""
+        return self._inner.create(key, body)
+
+    def swap(self, key: str, body: bytes, expected: str) -> str:
+        """See ``Store.swap``."""
+        return self._inner.swap(key, body, expected)
+
+    def delete(self, key: str) -> None:
+        """See ``Store.delete``."""
+        self._inner.delete(key)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """See ``Store.list``."""
+        return self._inner.list(prefix)

@@ -1,0 +1,69 @@
+"""Parts: rows of the log or of a shard, in the form in which they are searched and shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from bucketlens.index.block import Block, Halves, Mask
+from bucketlens.index.graph import Graph
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # noqa: TID251
+
+
+class Rows(Protocol):
+    """What a part offers to search: the same for a shard and for the log."""
+
+    @property
+    def rows(self) -> pa.Table:
+        """Keys and metadata, n rows."""
+        ...
+
+    @property
+    def vectors(self) -> Halves:
+        """(n, dimension) float16 in the same order."""
+        ...
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph over the same rows, if there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRows:
+    """Rows in memory: the counting images of the log, or what a cold search brought of a shard."""
+
+    block: Block
+
+    @property
+    def rows(self) -> pa.Table:
+        """Keys and metadata."""
+        return self.block.table
+
+    @property
+    def vectors(self) -> Halves:
+        """(n, dimension) float16."""
+        return self.block.vectors
+
+    @property
+    def graph(self) -> Graph | None:
+        """Rows in memory have no graph."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows and which of them count. ``name`` is ``log`` or the shard's id."""
+
+    name: str
+    source: Rows
+    live: Mask
+
+    @property
+    def count(self) -> int:
+        """Rows that count."""
+        return int(np.count_nonzero(self.live))

@@ -1,0 +1,120 @@
+"""A view searched: each part by the path that suits the query and the place where its rows are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bucketlens.filters import ALWAYS, Filter
+from bucketlens.index.stats import possible
+from bucketlens.records import Vector
+from bucketlens.search.cold import search_cold
+from bucketlens.search.plan import Choice, Path
+from bucketlens.search.scan import Found, search_part
+from bucketlens.search.view import View
+from bucketlens.search.winners import Unsettled
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What was found in each part that was opened. ``pruned`` names shards that column statistics ruled out, ``cold``
+    those that were read by range."""
+
+    found: tuple[Found, ...]
+    pruned: tuple[str, ...]
+    cold: tuple[str, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether no part was searched approximately."""
+        return all(one.choice.path is Path.EXACT for one in self.found)
+
+
+def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: bool) -> Searched:
+    """The k best rows of the view, and maybe more. An exact search brings every shard it opens local.
+
+    Raises SnapshotGone, Corrupt, Retryable.
+    """
+    entries = view.snapshot.manifest.shards
+    view.reach.check(entries)
+    split = _Split.of(view, filter, exact=exact)
+    asked = _Asked(query, filter, k, exact)
+    try:
+        found = _search(view, split, asked, known=False)
+    except Unsettled:
+        found = _search(view, split, asked, known=True)
+    opened = [number for number in split.cold if number not in split.pruned]
+    near = {number: float(np.max(view.shards[number][0].head.closeness(query))) for number in opened}
+    view.reach.bring([entries[number] for number in sorted(near, key=lambda number: -near[number])])
+    pruned, cold = (tuple(entries[number].id for number in numbers) for numbers in (sorted(split.pruned), opened))
+    return Searched(tuple(found), pruned, cold)
+
+
+def explanation(searched: Searched) -> list[dict[str, object]]:
+    """The plan as it was carried out, part by part."""
+    told = [_told(one.part.name, one.choice, one.matched, one.scanned) for one in searched.found]
+    for part in told:
+        part["cold"] = part["part"] in searched.cold
+    shut = Choice(Path.NONE, "column statistics rule it out")
+    return told + [_told(id, shut, 0, 0) for id in searched.pruned]
+
+
+def _told(part: str, choice: Choice, matched: int, scanned: int) -> dict[str, object]:
+    return {"part": part, "path": choice.path.value, "reason": choice.reason, "matched": matched, "scanned": scanned}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    query: Vector
+    filter: Filter
+    k: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Numbers of the shards that are searched where they are mapped, of the others, and of those ruled out."""
+
+    local: tuple[int, ...]
+    cold: tuple[int, ...]
+    pruned: frozenset[int]
+
+    @classmethod
+    def of(cls, view: View, filter: Filter, *, exact: bool) -> _Split:
+        entries = view.snapshot.manifest.shards
+        pruned = frozenset(number for number in range(len(entries)) if not _admits(view, number, filter))
+        local = tuple(
+            number
+            for number, entry in enumerate(entries)
+            if view.reach.local(entry) or (exact and number not in pruned)
+        )
+        return cls(local, tuple(number for number in range(len(entries)) if number not in local), pruned)
+
+
+def _admits(view: View, number: int, filter: Filter) -> bool:
+    entry = view.snapshot.manifest.shards[number]
+    if filter == ALWAYS or entry.rows < view.reach.cold_from:
+        return True
+    return possible(filter, view.shards[number][0].head.outline.columns, entry.rows)
+
+
+def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Found]:
+    """``known``: settle the log against the cold shards first, too, by reading their keys.
+
+    Shards that are ruled out still say which rows of the log are older than theirs.
+    """
+    settling = range(len(view.shards)) if known or not split.cold else split.local
+    settled, parts = view.among(settling)
+    dead = dict(zip(settling, settled.dead, strict=True))
+    unread = {view.shards[number][0].id for number in (*split.cold, *split.pruned)}
+    found = [
+        search_part(part, asked.query, asked.filter, asked.k, exact=asked.exact)
+        for part in parts
+        if part.name not in unread
+    ]
+    log = next((one for one in found if one.part.name == "log"), None)
+    shards = [view.cold(number, dead.get(number), shut=number in split.pruned) for number in split.cold]
+    said, contending = ({}, None) if known else (settled.log, log)
+    brought = search_cold(shards, said, contending, asked.query, asked.filter, asked.k, view.reach.ranges)
+    return found + [one for number, one in zip(split.cold, brought, strict=True) if number not in split.pruned]

@@ -1,0 +1,94 @@
+"""Pieces of objects, read by range: neighbours in one request, requests in parallel, recent pieces from memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bucketlens.errors import Corrupt, NotFound
+from bucketlens.search.files import SnapshotGone
+from bucketlens.search.meter import in_parallel
+from bucketlens.store.protocol import ByteRange, Store
+
+READERS = 32
+"""Requests at once: 64 ranged reads from a store 30 ms away take 139 ms with 32 threads, of which 120 ms are work."""
+GAP = 128 * 1024
+"""Bytes between two pieces that are read along rather than asked for apart: what comes in about a millisecond."""
+MEMORY = 48 * 2**20
+"""Bytes of pieces that are remembered."""
+
+
+class Piece(NamedTuple):
+    """Bytes ``start`` to ``end``, end exclusive, of the object ``key``."""
+
+    key: str
+    start: int
+    end: int
+
+
+def coalesce(pieces: Sequence[Piece], gap: int = GAP) -> list[Piece]:
+    """The ranges to ask for, ascending: every piece is inside one, no two are within ``gap`` bytes of each other."""
+    ranges: list[Piece] = []
+    for piece in sorted(pieces):
+        last = ranges[-1] if ranges else None
+        if last is not None and last.key == piece.key and piece.start - last.end <= gap:
+            ranges[-1] = Piece(last.key, last.start, max(last.end, piece.end))
+        else:
+            ranges.append(piece)
+    return ranges
+
+
+class Ranges:
+    """Reads pieces of immutable objects. Thread-safe. What is read by range cannot be verified: whole files are."""
+
+    def __init__(self, store: Store, threads: int = READERS, memory: int = MEMORY) -> None:
+        self._store = store
+        self._threads = threads
+        self._memory = memory
+        self._held: OrderedDict[Piece, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def read(self, pieces: Sequence[Piece]) -> list[bytes]:
+        """The bytes of each piece, in one round of requests. Raises SnapshotGone, Corrupt, Retryable."""
+        with self._lock:
+            found = {piece: self._held[piece] for piece in pieces if piece in self._held}
+            for piece in found:
+                self._held.move_to_end(piece)
+        missing = sorted({piece for piece in pieces if piece not in found})
+        ranges = coalesce(missing)
+        bodies = in_parallel(self._threads, self._get, ranges)
+        at = 0
+        for piece in missing:
+            while ranges[at].key != piece.key or ranges[at].end < piece.end:
+                at += 1
+            start = piece.start - ranges[at].start
+            found[piece] = bodies[at][start : start + piece.end - piece.start]
+        self._remember({piece: found[piece] for piece in missing})
+        return [found[piece] for piece in pieces]
+
+    def _get(self, wanted: Piece) -> bytes:
+        try:
+            body = self._store.get(wanted.key, ByteRange(wanted.start, wanted.end)).body
+        except NotFound as error:
+            raise SnapshotGone("An index object was swept while it was being read.", value=wanted.key) from error
+        if len(body) != wanted.end - wanted.start:
+            raise Corrupt(
+                f"An index object ends before byte {wanted.end}.",
+                code="checksum_mismatch",
+                value=wanted.key,
+                remedy="Restore the object from a backup or rebuild the collection.",
+            )
+        return body
+
+    def _remember(self, pieces: dict[Piece, bytes]) -> None:
+        with self._lock:
+            for piece, body in pieces.items():
+                if piece not in self._held:
+                    self._held[piece] = body
+                    self._size += len(body)
+            while self._size > self._memory:
+                _, body = self._held.popitem(last=False)
+                self._size -= len(body)

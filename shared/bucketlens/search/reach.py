@@ -1,0 +1,50 @@
+"""How the rows of shards are reached: local files, ranged reads, and a thread that makes shards local."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bucketlens.index.shard import CODES, HEAD, KEYS, ROWS, VECTORS
+from bucketlens.search.files import LocalFiles
+from bucketlens.search.hydrate import Hydrator
+from bucketlens.search.ranges import Ranges
+from bucketlens.table.manifest import ObjectRef, ShardEntry
+
+COLD_FROM = 4_096
+"""Shards of fewer rows are brought local before they are searched: that is a few requests in one round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """``hydrator`` is None where nothing is brought local in the background. Smaller ``cold_from`` is for tests."""
+
+    files: LocalFiles
+    ranges: Ranges
+    hydrator: Hydrator | None = None
+    cold_from: int = COLD_FROM
+
+    def local(self, entry: ShardEntry) -> bool:
+        """Whether the shard is searched where it is mapped: it is there, or so small that it is brought."""
+        return entry.rows < self.cold_from or self.files.holds(self._mapped(entry))
+
+    def first(self, entry: ShardEntry) -> list[ObjectRef]:
+        """What is read with the log, before it is known what is asked: the head, or all that is mapped if little."""
+        if entry.rows < self.cold_from:
+            return [entry.parts[part] for part in (ROWS, VECTORS, KEYS)]
+        return [entry.parts[HEAD]]
+
+    def check(self, entries: Sequence[ShardEntry]) -> None:
+        """Raises Corrupt when one of these is known to be."""
+        if self.hydrator is not None:
+            for entry in entries:
+                if entry.id in self.hydrator.corrupt:
+                    raise self.hydrator.corrupt[entry.id]
+
+    def bring(self, entries: Sequence[ShardEntry]) -> None:
+        """Bring shards local in the background, the first first, if that is done here."""
+        if self.hydrator is not None and entries:
+            self.hydrator.want([(entry.id, self._mapped(entry)) for entry in entries])
+
+    def _mapped(self, entry: ShardEntry) -> list[ObjectRef]:
+        return [ref for part, ref in entry.parts.items() if part not in (HEAD, CODES)]

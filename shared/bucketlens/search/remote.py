@@ -1,0 +1,105 @@
+"""A shard that is not local: which bytes hold its vectors, codes, keys and rows, and the rows back out of the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bucketlens.index.arrow import read_batch
+from bucketlens.index.block import Mask
+from bucketlens.index.columns import unify
+from bucketlens.index.head import Head
+from bucketlens.index.shard import KEYS, ROWS, VECTORS, Shard
+from bucketlens.search.plan import Choice, Path
+from bucketlens.search.ranges import Piece
+from bucketlens.table.manifest import ShardEntry
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # noqa: TID251
+
+Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """A shard that is not local; its head, which is, leads to everything else by range.
+
+    ``alive`` are its rows that count as far as is known. Of a ``shut`` one no row is wanted.
+    """
+
+    shard: Shard
+    entry: ShardEntry
+    alive: Mask
+    shut: bool = False
+
+    @property
+    def head(self) -> Head:
+        """Clusters, offsets, statistics."""
+        return self.shard.head
+
+    def piece(self, part: str, span: tuple[int, int]) -> Piece:
+        """Bytes of one of the shard's files."""
+        return Piece(self.entry.parts[part].key, *span)
+
+
+@dataclass(slots=True)
+class Sought:
+    """One shard during one search: matching rows, the path, and the best rows so far with their scores."""
+
+    cold: Cold
+    mask: Mask
+    matched: int
+    choice: Choice
+    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    scores: Scores = field(default_factory=lambda: np.zeros(0, np.float32))
+    scanned: int = 0
+
+    @property
+    def counts(self) -> Rows:
+        """Matching rows of each cluster; none when the shard is searched exactly."""
+        if self.choice.path is Path.EXACT:
+            return np.zeros(len(self.cold.head.centroids), dtype=np.int64)
+        return np.add.reduceat(self.mask, self.cold.head.outline.firsts[:-1], dtype=np.int64)
+
+
+def vector_pieces(cold: Cold, rows: Rows) -> list[Piece]:
+    """Where the vectors of these rows, ascending, are: a piece for each unbroken stretch."""
+    return [cold.piece(VECTORS, cold.head.vector_span(start, end)) for start, end in stretches(rows)]
+
+
+def stretches(rows: Rows) -> list[tuple[int, int]]:
+    """Ascending rows as first row and the one behind the last of each unbroken stretch."""
+    if not len(rows):
+        return []
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    starts, lasts = rows[np.append(0, breaks)], rows[np.append(breaks, len(rows)) - 1]
+    return list(zip(starts.tolist(), (lasts + 1).tolist(), strict=True))
+
+
+def row_pieces(cold: Cold, rows: Rows) -> list[Piece]:
+    """Where the record batches are that hold these rows."""
+    outline = cold.head.outline
+    return [cold.piece(ROWS, outline.spans[batch]) for batch in np.unique(outline.batch_of(rows)).tolist()]
+
+
+def key_pieces(cold: Cold, hashed: int) -> list[Piece]:
+    """Where the hashes around this one are, and where their row numbers."""
+    outline = cold.head.outline
+    places = outline.places_near(hashed)
+    return [cold.piece(KEYS, outline.hash_span(places)), cold.piece(KEYS, outline.number_span(places))]
+
+
+def rows_of(cold: Cold, rows: Rows, blocks: Iterator[bytes]) -> pa.Table:
+    """Keys and metadata of the rows, ascending, out of their record batches."""
+    outline = cold.head.outline
+    batches = outline.batch_of(rows)
+    tables = []
+    for batch in np.unique(batches).tolist():
+        whole = read_batch(outline.schema, next(blocks), cold.entry.parts[ROWS].key)
+        tables.append(whole.take((rows[batches == batch] - outline.batches[batch]).astype(np.int64)))
+    return unify(tables)

@@ -1,0 +1,74 @@
+"""The planner: pure choices, each for a reason."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bucketlens.search.plan import (
+    EXACT_BELOW,
+    EXACT_BYTES,
+    EXACT_RANGES,
+    PROBES,
+    VECTOR_RUNS,
+    Path,
+    choose,
+    choose_cold,
+    probed,
+    runs,
+    wanted_candidates,
+)
+
+shards = st.lists(st.lists(st.tuples(st.floats(-1, 1, width=32), st.integers(0, 500)), max_size=60), max_size=4)
+
+
+def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_otherwise() -> None:
+    def path(rows: int, matching: int, k: int = 10, *, has_graph: bool = True, exact: bool = False) -> Path:
+        return choose(rows, matching, k, has_graph=has_graph, exact=exact).path
+
+    assert path(250_000, 250_000) is Path.GRAPH
+    assert path(250_000, 250_000, exact=True) is Path.EXACT
+    assert path(4_000, 4_000, has_graph=False) is Path.EXACT
+    assert path(250_000, EXACT_BELOW) is Path.EXACT
+    assert path(24_000, 24_000, k=1_000) is Path.EXACT, "the graph would visit a large share"
+
+
+def test_a_cold_shard_is_read_exactly_when_that_is_few_reads_of_few_bytes() -> None:
+    assert choose_cold(1_000, EXACT_RANGES, EXACT_BYTES).path is Path.EXACT
+    assert choose_cold(1_000, EXACT_RANGES + 1, 10).path is Path.CLUSTERS
+    assert choose_cold(1_000, 1, EXACT_BYTES + 1).path is Path.CLUSTERS
+
+
+@given(shards=shards, k=st.integers(1, 1_000))
+def test_the_clusters_read_are_the_nearest_of_all_shards_and_hold_enough_matching_rows(
+    shards: list[list[tuple[float, int]]], k: int
+) -> None:
+    closeness = [np.array([near for near, _ in shard], np.float32) for shard in shards]
+    matching = [np.array([rows for _, rows in shard], np.int64) for shard in shards]
+    chosen = probed(closeness, matching, k)
+    read = [(number, cluster) for number, clusters in enumerate(chosen) for cluster in clusters.tolist()]
+    rest = [
+        (number, cluster)
+        for number, shard in enumerate(shards)
+        for cluster in range(len(shard))
+        if (number, cluster) not in read and matching[number][cluster]
+    ]
+    assert all(matching[number][cluster] for number, cluster in read)
+    if rest:
+        furthest = min(closeness[number][cluster] for number, cluster in read)
+        assert all(closeness[number][cluster] <= furthest for number, cluster in rest)
+        assert len(read) >= PROBES
+        assert sum(int(matching[number][cluster]) for number, cluster in read) >= wanted_candidates(k)
+
+
+@given(clusters=st.lists(st.integers(0, 400), min_size=1, max_size=900), k=st.integers(1, 400))
+def test_rescored_candidates_lie_in_few_clusters_but_are_enough_and_the_best_is_among_them(
+    clusters: list[int], k: int
+) -> None:
+    kept = runs(np.array(clusters), k)
+    assert kept[0]
+    assert int(kept.sum()) >= min(2 * k, len(clusters))
+    named = set(np.array(clusters)[kept].tolist())
+    assert len(named) <= max(VECTOR_RUNS, 2 * k)
+    assert all(kept[position] == (cluster in named) for position, cluster in enumerate(clusters))
