@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from bucketlens.records import Kind, Metadata, Rejection, Row, Sequencer
 
 Halves = npt.NDArray[np.float16]
 Mask = npt.NDArray[np.bool_]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SYSTEM = pa.schema(
     [
@@ -101,8 +103,8 @@ def kind_at(table: pa.Table, row: int) -> Kind:
 
 def rejection_at(table: pa.Table, row: int) -> Rejection:
     """Why one row was rejected. ``at`` of an absorbed tombstone is the moment it was absorbed."""
-    code, reason, at = (table.column(name)[row].as_py() for name in ("code", "reason", "at"))
-    return Rejection(code or "", reason or "", at)
+    code, reason = (table.column(name)[row].as_py() for name in ("code", "reason"))
+    return Rejection(code or "", reason or "", _moment(table.column("at")[row].value))
 
 
 def stamped(table: pa.Table, now: datetime) -> pa.Table:
@@ -119,3 +121,8 @@ def filterable(table: pa.Table) -> pa.Table:
 def metadata_at(table: pa.Table, rows: Sequence[int], fields: Collection[str] | None = None) -> list[Metadata]:
     """Metadata of the rows at these positions; ``fields`` None means all of it."""
     return list(columns.decode(table, rows, fields))
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    """An instant as Arrow counts it. pyarrow's own conversion asks for a time zone database, which Lambda may lack."""
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
