@@ -60,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--seed", type=int, default=0, help="seed of the three above")
     dev.set_defaults(run=_dev)
 
-    demo = commands.add_parser("demo", help="index a folder, or 120 drawn pictures, and show searches over them")
+    demo = commands.add_parser(
+        "demo",
+        help="index a folder, or 120 drawn pictures, and show searches over them",
+        epilog="MODEL_URI in the environment chooses another model than the embedded one.",
+    )
     demo.add_argument("--images", type=Path, metavar="FOLDER", help="your own pictures (default: drawn ones)")
     demo.add_argument(
         "--sheet", type=Path, default=Path("out/demo.png"), help="contact sheet to write (default: %(default)s)"
@@ -119,4 +123,4 @@ def _dev(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from bucketlens.local.demo import run
 
-    return run(options.images, options.sheet, options.query)
+    return run(options.images, options.sheet, options.query, os.environ)

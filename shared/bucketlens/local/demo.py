@@ -45,21 +45,26 @@ class Upload:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def run(images: Path | None, sheet: Path, queries: Sequence[str] | None) -> int:
-    """The whole demo; returns 0, or 1 when an image did not become searchable or a deleted one is still found."""
+def run(images: Path | None, sheet: Path, queries: Sequence[str] | None, environ: Mapping[str, str]) -> int:
+    """The whole demo; returns 0, or 1 when nothing is found, or a deleted image still is. Raises Retryable when one is not indexed.
+
+    ``MODEL_URI`` and ``MODEL_VARIANT`` of ``environ`` choose the model; nothing else of it is used.
+    """
     console = Console()
     uploads = list(_folder(images) if images else _drawings())
     words = tuple(queries or (FOLDER_QUERIES if images else DRAWN_QUERIES))
-    with Dev(DevOptions(compact_every_s=0)) as dev:
+    model = {name: environ[name] for name in ("MODEL_URI", "MODEL_VARIANT") if environ.get(name)}
+    with Dev(DevOptions(compact_every_s=0, environ=model)) as dev:
         stage = _Stage(dev, console)
         stage.upload(uploads)
         stage.wait(len(uploads))
         stage.compact()
         filters = () if images else DRAWN_FILTERS
         lines = stage.ask(words, uploads, filters)
-        write_sheet(lines, sheet, f"bucketlens: {len(uploads)} images, embedded model")
+        write_sheet(lines, sheet, f"bucketlens: {len(uploads)} images, {stage.model()}")
         console.print(f"\nContact sheet: [bold]{sheet}[/]")
-        return stage.delete(uploads[0].key)
+        best = stage.search({"text": words[0], "k": 1})["hits"]
+        return stage.delete(best[0]["key"]) if best else 1
 
 
 class _Stage:
@@ -88,6 +93,9 @@ class _Stage:
         )
         for refused in state["rejected"]:
             self._console.print(f"  rejected: {refused['key']}: {refused['reason']}")
+
+    def model(self) -> str:
+        return str(_get(self._collection)["model"]["id"])
 
     def compact(self) -> None:
         before = self.search({"text": "a house", "k": 20})
