@@ -46,8 +46,9 @@ class Upload:
 
 
 def run(images: Path | None, sheet: Path, queries: Sequence[str] | None, environ: Mapping[str, str]) -> int:
-    """The whole demo; returns 0, or 1 when nothing is found, or a deleted image still is. Raises Retryable when one is not indexed.
+    """The whole demo; returns 0, or 1 when nothing is found, or a deleted image still is.
 
+    Raises Retryable when the images do not become searchable in time.
     ``MODEL_URI`` and ``MODEL_VARIANT`` of ``environ`` choose the model; nothing else of it is used.
     """
     console = Console()
