@@ -47,6 +47,7 @@ def test_every_built_in_fact_is_there_and_can_be_filtered_by(world: World, compa
     found = facts(world)
     body = world.images.objects[KEY]
     assert {name: found[name] for name in found if name not in ("latitude", "longitude")} == {
+        "key": KEY,
         "name": "IMG.0042.JPG",
         "folder": "images/trips/2024 oslo",
         "extension": "jpg",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TypeVar
@@ -68,7 +68,14 @@ def search(query: Query, tools: QueryTools) -> Answer:
             raise InvalidRequest("The query has no subject.", remedy="Give text, image, key or vector.")
         searched = watch.time("search", lambda: _search(view, vector, query, tools))
         hits = watch.time("fuse", lambda: fuse(searched.found, query.k, query.min_score, query.fields))
-        linked = [replace(hit, url=tools.images.link(hit.key, seconds=tools.settings.link_ttl_s)) for hit in hits]
+        linked = [
+            replace(
+                hit,
+                url=tools.images.link(hit.key, seconds=tools.settings.link_ttl_s),
+                metadata=_with_key(hit.key, hit.metadata, query.fields),
+            )
+            for hit in hits
+        ]
         plan = {"plan": explanation(searched)} if query.explain else {}
         return Answer(tuple(linked), {**certificate(view, searched, spent, watch.milliseconds), **plan})
 
@@ -86,7 +93,9 @@ def look_up(collection: str, key: str, tools: QueryTools, *, strong: bool) -> St
         table, row, _ = found
         rejection = rejection_at(table, row) if kind_at(table, row) is Kind.REJECTED else None
         link = tools.images.link(key, seconds=tools.settings.link_ttl_s)
-        return StoredImage(key, str(sequencer_at(table, row)), metadata_at(table, [row])[0], link, rejection)
+        return StoredImage(
+            key, str(sequencer_at(table, row)), _with_key(key, metadata_at(table, [row])[0]), link, rejection
+        )
 
     return with_view(collection, tools, strong, attempt)
 
@@ -109,6 +118,11 @@ def with_view(collection: str, tools: QueryTools, strong: bool, work: Callable[[
             if not remaining:
                 raise
     raise AssertionError("unreachable")
+
+
+def _with_key(key: str, metadata: Metadata, fields: Collection[str] | None = None) -> Metadata:
+    """Metadata as it can be filtered: the key is a field of it, wherever it is stored."""
+    return {"key": key, **metadata} if fields is None or "key" in fields else metadata
 
 
 def certificate(view: View, searched: Searched, spent: Spent, milliseconds: Mapping[str, float]) -> dict[str, object]:
