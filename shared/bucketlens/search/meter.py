@@ -7,8 +7,8 @@ outlive it and are shared with others: what another thread fetches at the same t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -52,7 +52,15 @@ def in_parallel(threads: int, work: Callable[[T], R], items: Iterable[T]) -> lis
     if len(listed) <= 1:
         return [work(item) for item in listed]
     with ThreadPoolExecutor(min(threads, len(listed))) as pool:
-        futures = [pool.submit(copy_context().run, work, item) for item in listed]
+        return spread(pool, work, listed)
+
+
+def spread(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """The same in the threads of ``pool``, which must not be those of the caller."""
+    if len(items) <= 1:
+        return [work(item) for item in items]
+    futures = [pool.submit(copy_context().run, work, item) for item in items]
+    wait(futures)
     return [future.result() for future in futures]
 
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from bucketlens.errors import NotFound
 from bucketlens.records import SourceObject
 from bucketlens.store.protocol import Blob, ByteRange, Entry
+from bucketlens.store.quick import QuickReader
 from bucketlens.store.refusals import archived, conflict, exists, too_large
 from bucketlens.store.s3errors import (
     ARCHIVED,
@@ -64,9 +65,14 @@ class S3Store:
     def __init__(self, bucket: str, client: S3Client) -> None:
         self._bucket = bucket
         self._client = client
+        self._quick = QuickReader(client)
 
     def get(self, key: str, span: ByteRange | None = None) -> Blob:
-        """See ``Store.get``. One request; a range that begins beyond the end takes two and brings no bytes."""
+        """See ``Store.get``. One request; a range that begins beyond the end takes three and brings no bytes."""
+        return self._quick.get(key, span) or self._get(key, span)
+
+    def _get(self, key: str, span: ByteRange | None) -> Blob:
+        self._quick.learn_from(key)
         wanted: dict[str, Any] = {} if span is None else {"Range": f"bytes={span.start}-{span.end - 1}"}
         with explained(self._bucket, key):
             try:
