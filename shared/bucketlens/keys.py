@@ -23,7 +23,7 @@ _NAME = r"[A-Za-z0-9._-]+"
 _OBJECT = re.compile(
     rf"index/(?P<collection>{COLLECTION.pattern})/"
     rf"(?:(?P<manifest>manifest\.json)|log/(?P<segment>{_NAME})\.arrow|marks/(?P<marks>{_NAME})\.arrow"
-    rf"|adapters/(?P<adapter>{_NAME})\.arrow"
+    rf"|merged/(?P<merged>{_NAME})\.arrow|adapters/(?P<adapter>{_NAME})\.arrow"
     rf"|shards/(?P<shard>{_NAME})/(?P<part>{_NAME}))"
 )
 
@@ -52,6 +52,14 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
+class Merged:
+    """Log segments made one, until they are absorbed."""
+
+    collection: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """A matrix from the vectors of an earlier model to those of the collection's model."""
 
@@ -68,7 +76,7 @@ class ShardPart:
     part: str
 
 
-Name = Manifest | Segment | Marks | Adapter | ShardPart
+Name = Manifest | Segment | Marks | Merged | Adapter | ShardPart
 
 
 def render(name: Name) -> str:
@@ -80,6 +88,8 @@ def render(name: Name) -> str:
             return f"{log_prefix(collection)}{id}.arrow"
         case Marks(collection, id):
             return f"{root(collection)}marks/{id}.arrow"
+        case Merged(collection, id):
+            return f"{root(collection)}merged/{id}.arrow"
         case Adapter(collection, id):
             return f"{root(collection)}adapters/{id}.arrow"
         case ShardPart(collection, shard, part):
@@ -98,6 +108,8 @@ def parse(key: str) -> Name | None:
         return Segment(found["collection"], found["segment"])
     if found["marks"]:
         return Marks(found["collection"], found["marks"])
+    if found["merged"]:
+        return Merged(found["collection"], found["merged"])
     if found["adapter"]:
         return Adapter(found["collection"], found["adapter"])
     return ShardPart(found["collection"], found["shard"], found["part"])

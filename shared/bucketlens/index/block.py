@@ -77,6 +77,14 @@ class Block:
         """The rows at these positions, in that order."""
         return Block(self.table.take(pa.array(rows)), self.vectors[rows])
 
+    def where(self, kept: Mask) -> Block:
+        """The rows that the mask keeps, in their order; the block itself when those are all."""
+        return self if kept.all() else Block(self.table.filter(pa.array(kept)), self.vectors[kept])
+
+    def of_kind(self, kind: Kind) -> Mask:
+        """Which rows are of a kind."""
+        return np.asarray(self.table.column("kind").to_numpy() == kind.value, dtype=bool)
+
 
 def identities(table: pa.Table) -> Iterator[tuple[str, Sequencer, Kind]]:
     """Key, version and kind of each row, in order."""
@@ -96,9 +104,25 @@ def sequencer_at(table: pa.Table, row: int) -> Sequencer:
     return Sequencer.parse(table.column("sequencer")[row].as_py())
 
 
+def keys_of(table: pa.Table, start: int = 0) -> list[str]:
+    """The keys from a row on, in order."""
+    keys: list[str] = table.column("key").slice(start).to_pylist()
+    return keys
+
+
 def kind_at(table: pa.Table, row: int) -> Kind:
     """What one row says about its key."""
     return Kind(table.column("kind")[row].as_py())
+
+
+def keys_at(table: pa.Table, rows: npt.NDArray[np.int64]) -> list[str]:
+    """The keys of these rows."""
+    return _texts(table.column("key"), rows)
+
+
+def sequencers_at(table: pa.Table, rows: npt.NDArray[np.int64]) -> list[Sequencer]:
+    """The versions of these rows."""
+    return [Sequencer.parse(text) for text in _texts(table.column("sequencer"), rows)]
 
 
 def rejection_at(table: pa.Table, row: int) -> Rejection:
@@ -121,6 +145,19 @@ def filterable(table: pa.Table) -> pa.Table:
 def metadata_at(table: pa.Table, rows: Sequence[int], fields: Collection[str] | None = None) -> list[Metadata]:
     """Metadata of the rows at these positions; ``fields`` None means all of it."""
     return list(columns.decode(table, rows, fields))
+
+
+def _texts(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> list[str]:
+    """The cells of these rows, chunk by chunk: to take from all chunks at once, Arrow would join them first."""
+    order = np.argsort(rows, kind="stable")
+    ends = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
+    which = np.searchsorted(ends, rows[order], side="right") - 1
+    found = np.empty(len(rows), dtype=object)
+    for number in np.unique(which).tolist():
+        mine = order[which == number]
+        found[mine] = column.chunk(number).take(pa.array(rows[mine] - ends[number])).to_pylist()
+    texts: list[str] = found.tolist()
+    return texts
 
 
 def _moment(microseconds: int | None) -> datetime | None:

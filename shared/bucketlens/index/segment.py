@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa  # noqa: TID251
 
 from bucketlens.index import arrow
 from bucketlens.index.block import Block
@@ -26,7 +29,15 @@ def pack(block: Block, model: ModelIdentity) -> bytes:
 
 def unpack(body: bytes, name: str) -> Contents:
     """Inverse of ``pack``. Raises Corrupt."""
-    table = arrow.read(body, name)
+    return _contents(arrow.read(body, name))
+
+
+def map_file(path: Path) -> Contents:
+    """The same from a local file, mapped. Raises Corrupt."""
+    return _contents(arrow.map_file(path))
+
+
+def _contents(table: pa.Table) -> Contents:
     vectors = arrow.vector_array(table.column("vector"))
     return Contents(Block(table.drop_columns(["vector"]), vectors), model_of(arrow.facts(table)))
 

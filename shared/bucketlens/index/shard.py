@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.index import arrow, codes, graph
-from bucketlens.index.block import Block, Halves, filterable, key_at
+from bucketlens.index.block import Block, Halves, filterable, keys_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.segment import model_facts
@@ -61,12 +61,14 @@ class Shard:
         hashes, order = self._hashes
         starts = np.searchsorted(hashes, wanted, side="left")
         ends = np.searchsorted(hashes, wanted, side="right")
-        found: dict[str, int] = {}
-        for position in np.flatnonzero(starts < ends).tolist():
-            for row in order[starts[position] : ends[position]]:
-                if key_at(self.rows, int(row)) == keys[position]:
-                    found[keys[position]] = int(row)
-        return found
+        counts = ends - starts
+        asked = np.repeat(np.arange(len(keys)), counts)
+        # Hashes of few keys occur more than once; the n-th of those that do stands n places behind the first.
+        places = np.repeat(starts, counts) + np.arange(len(asked)) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows = order[places].astype(np.int64)
+        held = keys_at(self.rows, rows) if len(rows) else []
+        triples = zip(asked.tolist(), rows.tolist(), held, strict=True)
+        return {key: row for position, row, key in triples if keys[position] == key}
 
     @cached_property
     def _hashes(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:

@@ -17,7 +17,7 @@ from bucketlens import keys
 from bucketlens.errors import Conflict, Exists, Retryable
 from bucketlens.index import segment, shard
 from bucketlens.index.block import Block, Mask
-from bucketlens.records import Kind, ModelIdentity
+from bucketlens.records import ModelIdentity
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Store
@@ -59,7 +59,7 @@ def compact(collection: str, tools: Compact, *, now: datetime, nonce: str) -> Co
     """One step of compaction, then a sweep. ``nonce`` must be unique to this run. Does nothing when nothing is due."""
     view = tools.views.view(collection, strong=True)
     # Rejections and tombstones stay in the marks for weeks: they are no reason to merge shards.
-    plan = choose(view.snapshot.manifest.shards, view.snapshot.segments, len(view.settled.rows(Kind.IMAGE)))
+    plan = choose(view.snapshot.manifest.shards, view.snapshot.segments, int(np.count_nonzero(view.settled.images)))
     report = CompactReport(collection, manifest_version=view.snapshot.manifest.version)
     if plan:
         step = _write(view, plan, tools, now, nonce)
@@ -93,7 +93,7 @@ def _write(view: View, plan: Plan, tools: Compact, now: datetime, nonce: str) ->
     dead = {shard.id: mask for (shard, _), mask in zip(view.shards, view.settled.dead, strict=True)}
     merging = [(shard, dead[shard.id]) for shard, _ in view.shards if shard.id in plan.merge]
     ttl = timedelta(seconds=tools.settings.tombstone_ttl_s)
-    merged = merge(view.log, view.settled, merging, now=now, tombstone_ttl=ttl)
+    merged = merge(view.settled, merging, now=now, tombstone_ttl=ttl)
     writer = _Writer(tools, before.collection, f"{before.version + 1:08d}-{nonce}")
 
     kept = [entry for entry in before.shards if entry.id not in plan.merge]

@@ -190,8 +190,8 @@ def _stored_vector(view: View, key: str) -> Vector:
 
 
 def _no_such_image(view: View, key: str) -> NotFound:
-    said = view.spoken.log.get(key)
-    rejection = rejection_at(view.log.table, said.row) if said and said.kind is Kind.REJECTED else None
+    said = view.log.get(key)
+    rejection = rejection_at(view.log.others.rows, said.row) if said and said.kind is Kind.REJECTED else None
     reason = (
         f"It was rejected ({rejection.code}): {rejection.reason}"
         if rejection

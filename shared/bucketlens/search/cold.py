@@ -22,7 +22,7 @@ from bucketlens.search.ranges import READERS, Ranges, coalesce
 from bucketlens.search.remote import Cold, Rows, Scores, Sought, stretches, vector_pieces
 from bucketlens.search.scan import Found
 from bucketlens.search.winners import winners
-from bucketlens.table.settle import Said
+from bucketlens.table.log import Said
 
 
 def search_cold(

@@ -14,7 +14,7 @@ from bucketlens import keys
 from bucketlens.errors import NotFound
 from bucketlens.index import segment
 from bucketlens.index.adapter import unpack_matrix
-from bucketlens.index.block import Block, Halves, Mask, rejection_at, sequencer_at
+from bucketlens.index.block import Halves, Mask, keys_at, rejection_at, sequencer_at
 from bucketlens.index.segment import Contents
 from bucketlens.index.shard import Shard, key_hashes, unpack_deletes
 from bucketlens.projection import Matrix
@@ -23,12 +23,13 @@ from bucketlens.search.files import LocalFiles, SnapshotGone
 from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.lineage import Lineage
 from bucketlens.search.meter import Metered, in_parallel
-from bucketlens.search.part import HeldRows, Part
+from bucketlens.search.part import Part
 from bucketlens.search.ranges import READERS, Ranges
 from bucketlens.search.reach import COLD_FROM, Reach
 from bucketlens.search.remote import Cold
 from bucketlens.search.winners import find_cold
 from bucketlens.store.protocol import Store
+from bucketlens.table.log import Log
 from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
 from bucketlens.table.settle import Settled, settle
 from bucketlens.table.snapshot import Snapshot, read_snapshot
@@ -40,31 +41,34 @@ _TURNS = 16
 """Collections whose views may be taken at the same time."""
 
 
+_Among = tuple[Settled, tuple[Part, ...]]
+"""The log settled against some shards, and those shards as parts."""
+
+
 @dataclass(frozen=True)
 class View:
-    """One snapshot, opened. Cheap until it is searched: shards are read by range, or brought local by use."""
+    """One snapshot, opened. Cheap until it is searched: shards are read by range, or brought local by use.
+
+    ``before`` is what an earlier view of the same shards had settled, for a log out of which this one has grown.
+    """
 
     snapshot: Snapshot
     lineage: Lineage
-    log: Block
+    log: Log
     shards: tuple[tuple[Shard, Mask], ...]
     reach: Reach = field(repr=False)
-    _among: dict[tuple[int, ...], tuple[Settled, tuple[Part, ...]]] = field(default_factory=dict, repr=False)
+    before: Mapping[tuple[int, ...], _Among] = field(default_factory=dict, repr=False)
+    _among: dict[tuple[int, ...], _Among] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> ModelIdentity | None:
         """Whose vectors these are; None while nothing is indexed."""
         return self.lineage.model
 
-    @cached_property
-    def spoken(self) -> Settled:
-        """The log settled in itself, no shard asked: of a key it speaks of, a shard may still have a newer row."""
-        return settle(self.log, ())
-
     @property
     def settled(self) -> Settled:
         """What counts, settled against every shard. Brings the keys of all shards local."""
-        return self.among(range(len(self.shards)))[0]
+        return self._settle(tuple(range(len(self.shards))))[0]
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -76,14 +80,26 @@ class View:
 
         Parts without a counting row are left out.
         """
-        asked = tuple(numbers)
+        settled, shards = self._settle(tuple(numbers))
+        return settled, tuple(part for part in (Part("log", self.log.images, settled.images), *shards) if part.count)
+
+    @property
+    def settlements(self) -> Mapping[tuple[int, ...], _Among]:
+        """What is settled so far, for the view after this one."""
+        return {**self.before, **self._among}
+
+    def _settle(self, asked: tuple[int, ...]) -> _Among:
         if asked not in self._among:
             pairs = [self.shards[number] for number in asked]
-            settled = settle(self.log, pairs)
-            block = self.log.take(settled.rows(Kind.IMAGE))
-            parts = [Part("log", HeldRows(block), np.ones(len(block), dtype=bool))]
-            parts += [Part(shard.id, shard, ~dead) for (shard, _), dead in zip(pairs, settled.dead, strict=True)]
-            self._among[asked] = settled, tuple(part for part in parts if part.count)
+            before, known = self.before.get(asked, (None, ()))
+            settled = settle(self.log, pairs, before.against if before else None)
+            same = zip(known, before.dead, settled.dead, strict=True) if before else ()
+            kept = [part if was is dead else None for part, was, dead in same] or [None] * len(asked)
+            parts = [
+                part or Part(shard.id, shard, ~dead)
+                for part, (shard, _), dead in zip(kept, pairs, settled.dead, strict=True)
+            ]
+            self._among[asked] = settled, tuple(parts)
         return self._among[asked]
 
     @cached_property
@@ -94,19 +110,22 @@ class View:
     @cached_property
     def rejections(self) -> Mapping[str, Rejection]:
         """Rejected objects by key, in order of key."""
-        found = {key: said.row for key, said in self.settled.log.items() if said.kind is Kind.REJECTED}
-        return {key: rejection_at(self.log.table, found[key]) for key in sorted(found)}
+        table = self.log.others.rows
+        rows = self.settled.others(Kind.REJECTED)
+        return {key: rejection_at(table, row) for key, row in zip(keys_at(table, rows), rows.tolist(), strict=True)}
 
     def find(self, key: str) -> tuple[pa.Table, int, Halves | None] | None:
         """The table and row that says what the key is now (any kind), with its part's vectors if it is an image."""
-        said = self.spoken.log.get(key)
+        said = self.log.get(key)
         for number in range(len(self.shards)):
             held = self._held(number, key)
             if held is not None and (said is None or said.sequencer < sequencer_at(held[0], held[1])):
                 return held
         if said is None:
             return None
-        return self.log.table, said.row, self.log.vectors if said.kind is Kind.IMAGE else None
+        if said.kind is Kind.IMAGE:
+            return self.log.images.rows, said.row, self.log.images.vectors
+        return self.log.others.rows, said.row, None
 
     def cold(self, number: int, dead: Mask | None = None, *, shut: bool = False) -> Cold:
         """A shard as it is searched while it is not local. ``dead`` are its rows that do not count, if that is known.
@@ -131,7 +150,6 @@ class _Opened:
 
     taken_at: float
     view: View
-    contents: Mapping[str, Contents]
     shards: Mapping[str, Shard]
 
 
@@ -172,6 +190,10 @@ class Views:
                 opened = self._fresh(collection, asked, strong) or self._take(collection)
         return opened.view
 
+    def open(self, snapshot: Snapshot) -> View:
+        """A view of this very snapshot, which is not remembered."""
+        return self._open(snapshot, self._clock(), None).view
+
     def forget(self, collection: str) -> None:
         """Drop what is remembered, so that the next view is taken anew."""
         self._opened.pop(collection, None)
@@ -185,7 +207,7 @@ class Views:
 
     def _take(self, collection: str) -> _Opened:
         began, known = self._clock(), self._opened.get(collection)
-        snapshot = read_snapshot(self._store, collection)
+        snapshot = read_snapshot(self._store, collection, known.view.snapshot if known else None)
         if known and (known.view.snapshot.etag, known.view.snapshot.segments) == (snapshot.etag, snapshot.segments):
             opened = replace(known, taken_at=began)
         else:
@@ -197,30 +219,35 @@ class Views:
         return opened
 
     def _open(self, snapshot: Snapshot, began: float, known: _Opened | None) -> _Opened:
-        manifest = snapshot.manifest
+        manifest, earlier = snapshot.manifest, known.view if known else None
         shards = self._open_shards(manifest, known.shards if known else {})
-        contents = self._read(snapshot, known)
-        marks = [self._read_marks(manifest.marks)] if manifest.marks else []
+        held = _Held.of(snapshot, earlier)
+        fresh = self._read(snapshot, held, known)
         adapters = {checksum: self._read_matrix(ref) for checksum, ref in manifest.adapters.items()}
-        lineage = Lineage.of(manifest.collection, manifest.model, adapters, [*marks, *contents.values()])
-        dimension = lineage.model.dimension if lineage.model else 1
-        log = Block.joined([lineage.block(part) for part in (*marks, *contents.values())], dimension)
-        dead = [self._deletes(entry) for entry in manifest.shards]
+        lineage = Lineage.of(manifest.collection, held.model or manifest.model, adapters, list(fresh.values()))
+        log = held.log or Log.empty(lineage.model.dimension if lineage.model else 1)
+        log = log.grown([(name, lineage.block(part)) for name, part in fresh.items()], snapshot.log_order)
+        dead = [self._deletes(number, entry, earlier) for number, entry in enumerate(manifest.shards)]
         pairs = tuple(zip(shards.values(), dead, strict=True))
-        return _Opened(began, View(snapshot, lineage, log, pairs, self.reach), contents, shards)
+        grown = earlier is not None and held.whole and earlier.snapshot.manifest.shards == manifest.shards
+        before = earlier.settlements if earlier and grown else {}
+        return _Opened(began, View(snapshot, lineage, log, pairs, self.reach, before), shards)
 
-    def _read(self, snapshot: Snapshot, known: _Opened | None) -> dict[str, Contents]:
-        """The segments; and everything else the view begins with is brought local in the same round of requests."""
-        manifest, contents = snapshot.manifest, known.contents if known else {}
-        missing = [id for id in snapshot.segments if id not in contents]
-        small = [*manifest.adapters.values(), *(entry.deletes for entry in manifest.shards), manifest.marks]
+    def _read(self, snapshot: Snapshot, held: _Held, known: _Opened | None) -> dict[str, Contents]:
+        """What the log lacks, in the order it was written; and everything else the view begins with is brought local
+        in the same round of requests."""
+        manifest = snapshot.manifest
+        missing = [id for id in snapshot.segments if id not in held.names]
+        logged = [ref for ref in (manifest.marks, *(one.object for one in manifest.merged)) if ref]
+        logged = [ref for ref in logged if ref.key not in held.names]
         fresh = [entry for entry in manifest.shards if known is None or entry.id not in known.shards]
-        refs = [ref for ref in (*small, *(ref for entry in fresh for ref in self.reach.first(entry))) if ref]
+        refs = [*logged, *manifest.adapters.values(), *(entry.deletes for entry in manifest.shards if entry.deletes)]
+        refs += [ref for entry in fresh for ref in self.reach.first(entry)]
         jobs: list[Callable[[], object]] = [partial(self._read_segment, manifest.collection, id) for id in missing]
         jobs += [partial(self._files.path, ref) for ref in refs]
         done = in_parallel(max(self._threads, READERS), lambda job: job(), jobs)
-        fetched = {id: part for id, part in zip(missing, done, strict=False) if isinstance(part, Contents)}
-        return {id: fetched.get(id) or contents[id] for id in snapshot.segments}
+        segments = {id: part for id, part in zip(missing, done, strict=False) if isinstance(part, Contents)}
+        return {**{ref.key: self._map_segment(ref) for ref in logged}, **segments}
 
     def _read_segment(self, collection: str, id: str) -> Contents:
         key = keys.render(keys.Segment(collection, id))
@@ -229,8 +256,8 @@ class Views:
         except NotFound as error:
             raise SnapshotGone("A log segment was swept while it was being read.", value=key) from error
 
-    def _read_marks(self, ref: ObjectRef) -> Contents:
-        return segment.unpack(self._files.path(ref).read_bytes(), ref.key)
+    def _map_segment(self, ref: ObjectRef) -> Contents:
+        return segment.map_file(self._files.path(ref))
 
     def _read_matrix(self, ref: ObjectRef) -> Matrix:
         return unpack_matrix(self._files.path(ref).read_bytes(), ref.key)
@@ -241,8 +268,40 @@ class Views:
 
         return {entry.id: known.get(entry.id) or opened(entry) for entry in manifest.shards}
 
-    def _deletes(self, entry: ShardEntry) -> Mask:
+    def _deletes(self, number: int, entry: ShardEntry, earlier: View | None) -> Mask:
+        if earlier and earlier.snapshot.manifest.shards[number : number + 1] == (entry,):
+            return earlier.shards[number][1]
         dead = np.zeros(entry.rows, dtype=bool)
         if entry.deletes is not None:
             dead[unpack_deletes(self._files.path(entry.deletes).read_bytes(), entry.deletes.key)] = True
         return dead
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What of an earlier view's log still counts in a snapshot: ``names`` in the snapshot's own terms.
+
+    ``whole``: all of it, so that the log to come has grown out of the earlier one.
+    """
+
+    log: Log | None = None
+    names: frozenset[str] = frozenset()
+    model: ModelIdentity | None = None
+    whole: bool = False
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, earlier: View | None) -> _Held:
+        """Nothing when the collection's model or the way to it has changed: the log's vectors are of that model.
+
+        Segments that were merged since are as good as the merged segment: it need not be read.
+        """
+        manifest = snapshot.manifest
+        if earlier is None or earlier.model is None or manifest.adapters != earlier.snapshot.manifest.adapters:
+            return cls()
+        if manifest.model not in (None, earlier.model):
+            return cls()
+        names = earlier.log.names
+        merged = {one.object.key: one.segments for one in manifest.merged if names.issuperset(one.segments)}
+        kept = names.intersection(snapshot.log_order)
+        log = earlier.log if kept == names else earlier.log.only(kept, snapshot.log_order)
+        return cls(log, kept.union(merged), earlier.model, kept == names)

@@ -18,7 +18,7 @@ from bucketlens.search.part import HeldRows, Part
 from bucketlens.search.ranges import Ranges
 from bucketlens.search.remote import Cold, Rows, Sought, key_pieces, row_pieces, rows_of, vector_pieces
 from bucketlens.search.scan import Found
-from bucketlens.table.settle import Said
+from bucketlens.table.log import Said
 
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251

@@ -63,13 +63,24 @@ class ShardEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class MergedEntry:
+    """Log segments made one: the object, its rows, the ids of the segments in the order they were written, and when."""
+
+    object: ObjectRef
+    rows: int
+    segments: tuple[str, ...]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The state of a collection's index.
 
-    ``absorbed`` maps log segments whose rows are in shards or marks to the time (ISO 8601) they were absorbed,
-    ``retired`` does the same for objects no longer named. Both are forgotten once the sweep has deleted what they name.
-    ``adapters`` maps the checksums of earlier models to the matrices that make their vectors this model's. ``building``
-    is the tag of a generation of shards being made beside the present one, empty for none: the sweep spares it.
+    ``merged`` are the oldest part of the log, oldest first; their segments do not count beside them. ``absorbed`` maps
+    log segments whose rows are in shards or marks to the time (ISO 8601) they were absorbed, ``retired`` does the same
+    for objects no longer named. Both are forgotten once the sweep has deleted what they name. ``adapters`` maps the
+    checksums of earlier models to the matrices that make their vectors this model's. ``building`` is the tag of a
+    generation of shards being made beside the present one, empty for none: the sweep spares it.
     Invariants (``check``): ids are unique, counts agree, nothing is both named and retired, shards have a model.
     """
 
@@ -78,6 +89,7 @@ class Manifest:
     model: ModelIdentity | None = None
     shards: tuple[ShardEntry, ...] = ()
     marks: ObjectRef | None = None
+    merged: tuple[MergedEntry, ...] = ()
     adapters: Mapping[str, ObjectRef] = field(default_factory=dict)
     building: str = ""
     absorbed: Mapping[str, str] = field(default_factory=dict)
@@ -89,11 +101,17 @@ class Manifest:
             yield from shard.objects()
         if self.marks is not None:
             yield self.marks
+        yield from (one.object for one in self.merged)
         yield from self.adapters.values()
+
+    def left(self) -> Mapping[str, str]:
+        """Log segments whose rows are elsewhere now, in shards, marks or merged segments, and since when."""
+        return {**self.absorbed, **{id: one.at for one in self.merged for id in one.segments}}
 
     def check(self) -> Manifest:
         """The manifest itself. Raises Corrupt when an invariant does not hold: such a state is never written."""
         named = [ref.key for ref in self.objects()]
+        merged = [id for one in self.merged for id in one.segments]
         problems = [
             name
             for name, broken in {
@@ -104,7 +122,9 @@ class Manifest:
                 "deleted rows and deletion vector disagree": any(
                     bool(s.deleted) != bool(s.deletes) for s in self.shards
                 ),
-                "there are shards but no model": bool(self.shards) and self.model is None,
+                "a segment was merged twice, or merged and absorbed": len(set(merged)) != len(merged)
+                or not self.absorbed.keys().isdisjoint(merged),
+                "there are shards but no model": bool(self.shards or self.merged) and self.model is None,
             }.items()
             if broken
         ]
@@ -141,6 +161,7 @@ def loads(body: bytes, key: str) -> Manifest:
             model=_model(document["model"]),
             shards=tuple(_shard(entry) for entry in document["shards"]),
             marks=_ref(document["marks"]),
+            merged=tuple(_merged(entry) for entry in document["merged"]),
             adapters={checksum: _object(ref) for checksum, ref in _mapping(document["adapters"]).items()},
             building=_text(document["building"]),
             absorbed=_times(document["absorbed"]),
@@ -168,6 +189,15 @@ def _shard(document: Mapping[str, object]) -> ShardEntry:
         deleted=_number(document["deleted"]),
         deletes=_ref(document["deletes"]),
     )
+
+
+def _merged(document: Mapping[str, object]) -> MergedEntry:
+    segments = document["segments"]
+    if not isinstance(segments, list):
+        raise TypeError(f"{type(segments).__name__} where a list belongs")
+    at = _times({"at": document["at"]})["at"]
+    ids = tuple(_text(id) for id in segments)
+    return MergedEntry(_object(document["object"]), _number(document["rows"]), ids, at)
 
 
 def _ref(document: object) -> ObjectRef | None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from bucketlens.index.block import Block, Mask, rejection_at, stamped
+from bucketlens.index.columns import unify
 from bucketlens.index.shard import Shard
 from bucketlens.records import Kind
 from bucketlens.table.settle import Settled
@@ -23,7 +24,6 @@ class Merged:
 
 
 def merge(
-    log: Block,
     settled: Settled,
     merging: Sequence[tuple[Shard, Mask]],
     *,
@@ -34,22 +34,20 @@ def merge(
 
     A tombstone gets the time ``now`` when it is first merged, and is forgotten ``tombstone_ttl`` after that.
     """
-    dimension = log.vectors.shape[1]
-    blocks = [log.take(settled.rows(Kind.IMAGE))]
+    log = settled.spoken
+    blocks = [Block(log.images.rows, log.images.vectors).take(np.flatnonzero(settled.images))]
     blocks += [Block(shard.rows, shard.vectors).take(np.flatnonzero(~dead)) for shard, dead in merging]
-    images = Block.joined([block for block in blocks if len(block)], dimension)
+    images = Block.joined([block for block in blocks if len(block)], log.images.vectors.shape[1])
     order = np.argsort(np.array(images.table.column("key").to_pylist(), dtype=object), kind="stable")
+    return Merged(images.take(order.astype(np.int64)), _marks(settled, now, tombstone_ttl))
 
-    rejected = settled.rows(Kind.REJECTED)
-    tombstones = log.take(settled.rows(Kind.TOMBSTONE))
-    tombstones = Block(stamped(tombstones.table, now), tombstones.vectors)
-    young = [
-        row for row in range(len(tombstones)) if now - (rejection_at(tombstones.table, row).at or now) < tombstone_ttl
-    ]
-    marks = [log.take(rejected), tombstones.take(np.array(young, dtype=np.int64))]
-    return Merged(
-        images.take(order.astype(np.int64)), Block.joined([block for block in marks if len(block)], dimension)
-    )
+
+def _marks(settled: Settled, now: datetime, tombstone_ttl: timedelta) -> Block:
+    others, dimension = settled.spoken.others, settled.spoken.images.vectors.shape[1]
+    tombstones = stamped(others.take(settled.others(Kind.TOMBSTONE)).table, now)
+    young = [row for row in range(len(tombstones)) if now - (rejection_at(tombstones, row).at or now) < tombstone_ttl]
+    kept = unify([others.take(settled.others(Kind.REJECTED)).table, tombstones.take(np.array(young, dtype=np.int64))])
+    return Block(kept, np.zeros((kept.num_rows, dimension), dtype=np.float16))
 
 
 def split(block: Block, most: int) -> Iterator[Block]:

@@ -2,66 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Block, Mask, identities, sequencer_at
+from bucketlens.index.block import Mask, sequencers_at
 from bucketlens.index.shard import Shard, key_hashes
-from bucketlens.records import Kind, Sequencer
+from bucketlens.records import Kind
+from bucketlens.table.log import Log, Said
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One row of the log or the marks that counts: where it is, its version, and what it says."""
+class Against:
+    """What some shards and the first rows of a log (up to its ``size``) say of each other.
 
-    row: int
-    sequencer: Sequencer
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """``log`` maps keys to the log rows that count; ``dead`` marks, per shard, the rows that do not."""
-
-    log: Mapping[str, Said]
-    dead: tuple[Mask, ...]
-
-    def rows(self, kind: Kind) -> npt.NDArray[np.int64]:
-        """Positions in the log of the counting rows of a kind, in order of key."""
-        found = sorted((key, said.row) for key, said in self.log.items() if said.kind is kind)
-        return np.array([row for _, row in found], dtype=np.int64)
-
-
-def settle(log: Block, shards: Sequence[tuple[Shard, Mask]]) -> Settled:
-    """Settle log rows (marks first, then segments) against shards with their dead rows.
-
-    Two rows of one key and one sequencer are the same state seen twice: the later position counts, and the log before
-    the shards. Cost: one hash and one binary search per log key and shard; metadata is not touched.
+    ``dead`` marks, per shard, the rows that do not count; ``outdone`` are keys of which a shard has a newer row.
     """
-    newest = _newest(log)
-    names = list(newest)
+
+    size: tuple[int, int]
+    dead: tuple[Mask, ...]
+    outdone: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A log settled against shards."""
+
+    spoken: Log
+    against: Against
+
+    @property
+    def dead(self) -> tuple[Mask, ...]:
+        """Per shard, the rows that do not count."""
+        return self.against.dead
+
+    @cached_property
+    def log(self) -> Mapping[str, Said]:
+        """Keys and the log rows that count."""
+        return _Counting(self.spoken, self.against.outdone)
+
+    @cached_property
+    def images(self) -> Mask:
+        """Which of the log's image rows count."""
+        return self._less_outdone(self.spoken.newest_images, images=True)
+
+    def others(self, kind: Kind) -> npt.NDArray[np.int64]:
+        """Positions among the log's other rows of the counting ones of a kind, in order of key."""
+        counting = self._less_outdone(self.spoken.newest_others, images=False)
+        rows = np.flatnonzero(counting & (self.spoken.others.rows.column("kind").to_numpy() == kind.value))
+        keys = self.spoken.others.rows.column("key").to_numpy()[rows] if len(rows) else np.zeros(0, object)
+        return np.asarray(rows[np.argsort(keys, kind="stable")], dtype=np.int64)
+
+    def _less_outdone(self, newest: Mask, *, images: bool) -> Mask:
+        said = [self.spoken.get(key) for key in self.against.outdone]
+        outdone = [one.row for one in said if one is not None and (one.kind is Kind.IMAGE) is images]
+        if not outdone:
+            return newest
+        left = newest.copy()
+        left[outdone] = False
+        return left
+
+
+def settle(log: Log, shards: Sequence[tuple[Shard, Mask]], before: Against | None = None) -> Settled:
+    """Settle a log against shards with their deleted rows.
+
+    Two rows of one key and one sequencer are the same state seen twice: the log counts before the shards. ``before`` is
+    what the same shards said of a log out of which this one has grown. Cost: one hash and one binary search per key and
+    shard, of the keys that are new since; metadata is not touched.
+    """
+    if before is None:
+        before = Against((0, 0), tuple(deleted for _, deleted in shards))
+    names = log.keys(before.size)
     hashes = key_hashes(names)
+    outdone = set(before.outdone) - set(names)
     dead = []
-    for shard, already in shards:
-        mask = already.copy()
-        for key, row in shard.find(names, hashes).items():
-            if mask[row] or key not in newest:
-                continue
-            if newest[key].sequencer >= sequencer_at(shard.rows, row):
-                mask[row] = True
-            else:
-                del newest[key]
+    for (shard, deleted), already in zip(shards, before.dead, strict=True):
+        found = {key: row for key, row in shard.find(names, hashes).items() if not deleted[row]}
+        rows = np.array(list(found.values()), dtype=np.int64)
+        versions = sequencers_at(shard.rows, rows) if found else []
+        newer = {key for key, version in zip(found, versions, strict=True) if _of(log, key).sequencer < version}
+        outdone |= newer
+        mask = already
+        if len(found) > len(newer):
+            mask = already.copy()
+            mask[[row for key, row in found.items() if key not in newer]] = True
         dead.append(mask)
-    return Settled(newest, tuple(dead))
+    return Settled(log, Against(log.size, tuple(dead), frozenset(outdone)))
 
 
-def _newest(log: Block) -> dict[str, Said]:
-    newest: dict[str, Said] = {}
-    for row, (key, sequencer, kind) in enumerate(identities(log.table)):
-        known = newest.get(key)
-        if known is None or sequencer >= known.sequencer:
-            newest[key] = Said(row, sequencer, kind)
-    return newest
+def _of(log: Log, key: str) -> Said:
+    said = log.get(key)
+    if said is None:
+        raise KeyError(key)
+    return said
+
+
+class _Counting(Mapping[str, Said]):
+    """What a log says of keys, less those of which a shard has a newer row."""
+
+    def __init__(self, log: Log, outdone: frozenset[str]) -> None:
+        self._log = log
+        self._outdone = outdone
+
+    def get(self, key: str, default: object = None) -> Said | None:  # type: ignore[override]
+        """What the log says of a key, None when that does not count."""
+        return None if key in self._outdone else self._log.get(key)
+
+    def __getitem__(self, key: str) -> Said:
+        said = self.get(key)
+        if said is None:
+            raise KeyError(key)
+        return said
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in self._log.keys() if key not in self._outdone)  # noqa: SIM118
+
+    def __len__(self) -> int:
+        return len(self._log.keys()) - len(self._outdone)
+
+    def __bool__(self) -> bool:
+        return self._log.size != (0, 0)

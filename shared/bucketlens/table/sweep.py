@@ -18,15 +18,16 @@ from bucketlens.table.manifest import Manifest
 def garbage(manifest: Manifest, listing: Iterable[Entry], now: datetime, grace: timedelta) -> list[str]:
     """Keys to delete, ascending. ``listing`` is everything under the collection's index prefix."""
     named = {ref.key for ref in manifest.objects()}
+    absorbed = manifest.left()
     doomed = []
     for entry in listing:
         match keys.parse(entry.key):
             case keys.Segment(_, id):
-                left = manifest.absorbed.get(id)
+                left = absorbed.get(id)
                 since = datetime.fromisoformat(left) if left else None
             case keys.ShardPart(_, shard) if manifest.building and shard.endswith(f"-{manifest.building}"):
                 since = None
-            case keys.ShardPart() | keys.Marks() | keys.Adapter() if entry.key not in named:
+            case keys.ShardPart() | keys.Marks() | keys.Merged() | keys.Adapter() if entry.key not in named:
                 left = manifest.retired.get(entry.key)
                 since = datetime.fromisoformat(left) if left else entry.modified
             case _:
