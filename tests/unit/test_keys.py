@@ -16,6 +16,7 @@ ALL = st.one_of(
     st.builds(keys.Manifest, COLLECTIONS),
     st.builds(keys.Segment, COLLECTIONS, NAMES),
     st.builds(keys.Marks, COLLECTIONS, NAMES),
+    st.builds(keys.Merged, COLLECTIONS, NAMES),
     st.builds(keys.Adapter, COLLECTIONS, NAMES),
     st.builds(keys.ShardPart, COLLECTIONS, NAMES, NAMES),
 )
@@ -28,7 +29,7 @@ def test_a_name_that_was_rendered_is_parsed_to_itself(name: keys.Name) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(max_size=60) | st.from_regex(r"index/[a-z]{1,3}/(log|marks|shards)/[\w/.+\n-]{0,20}", fullmatch=True))
+@given(st.text(max_size=60) | st.from_regex(r"index/[a-z]{1,3}/(log|marks|merged)/[\w/.+\n-]{0,20}", fullmatch=True))
 def test_a_key_that_is_parsed_is_rendered_to_itself_and_everything_else_is_not_ours(key: str) -> None:
     name = keys.parse(key)
     assert name is None or keys.render(name) == key

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bucketlens.errors import Corrupt
 from bucketlens.records import ModelIdentity
 from bucketlens.store.memory import MemoryStore
-from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry, dumps, loads
+from bucketlens.table.manifest import Manifest, MergedEntry, ObjectRef, ShardEntry, dumps, loads
 from bucketlens.table.snapshot import read_manifest
 
 KEY = "index/default/manifest.json"
@@ -34,6 +34,7 @@ FULL = Manifest(
         ShardEntry("s2", 20, {"rows.arrow": ref("s2r")}, 3, ref("s2d")),
     ),
     marks=ref("marks"),
+    merged=(MergedEntry(ref("merged"), 9, ("seg2", "seg3"), AT),),
     adapters={"1" * 32: ref("adapter")},
     building="abc",
     absorbed={"seg1": AT},
@@ -73,7 +74,7 @@ def test_what_was_written_is_read_back(manifest: Manifest) -> None:
 def test_a_full_manifest_is_read_back_and_names_every_object_once() -> None:
     assert loads(dumps(FULL), KEY) == FULL
     assert sorted(one.key.rpartition("/")[2] for one in FULL.objects()) == sorted(
-        ["s1r", "s1h", "s2r", "s2d", "marks", "adapter"]
+        ["s1r", "s1h", "s2r", "s2d", "marks", "merged", "adapter"]
     )
 
 
@@ -125,6 +126,9 @@ def test_an_unknown_format_is_refused_with_both_numbers() -> None:
     ("broken", "reason"),
     [
         (replace(FULL, model=None), "no model"),
+        (replace(FULL, model=None, shards=()), "no model"),
+        (replace(FULL, absorbed={"seg2": AT}), "merged twice, or merged and absorbed"),
+        (replace(FULL, merged=(*FULL.merged, MergedEntry(ref("m2"), 1, ("seg3",), AT))), "merged twice"),
         (replace(FULL, shards=(FULL.shards[0], FULL.shards[0])), "shard id appears twice"),
         (replace(FULL, marks=FULL.shards[0].parts["rows.arrow"]), "named twice"),
         (replace(FULL, retired={"index/default/marks": AT}), "both named and retired"),

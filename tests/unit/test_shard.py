@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from tests.support.table import image
 
 from bucketlens.errors import Corrupt
-from bucketlens.index import arrow, shard
+from bucketlens.index import arrow, columns, gather, shard
 from bucketlens.index.block import Block
 from bucketlens.index.clusters import centroids_of, cluster, unit
 from bucketlens.index.codes import MAX_BYTES, encode, estimates
+from bucketlens.index.gather import Gathered
 from bucketlens.index.head import batch_ends
 from bucketlens.index.shard import Shard
 from bucketlens.records import ModelIdentity
@@ -33,6 +35,14 @@ def mixture(rows: int, dimension: int, seed: int = 0) -> np.ndarray:
     return unit(centres[rng.integers(0, 30, rows)] + 0.6 * noise + 0.3).astype(np.float16)
 
 
+def built(block: Block) -> Mapping[str, bytes]:
+    """The files of a shard with these rows."""
+    with TemporaryDirectory() as folder:
+        rows = Gathered.of([(block, np.arange(len(block)))])
+        made = shard.build(rows, MODEL, Path(folder), threads=1)
+        return {name: path.read_bytes() for name, path in made.items()}
+
+
 @pytest.fixture(scope="module")
 def block() -> Block:
     rows = [image(f"images/{n:05}.jpg", n + 1, {"n": n, "colour": ("red", "blue")[n % 2]}) for n in range(ROWS)]
@@ -41,7 +51,7 @@ def block() -> Block:
 
 @pytest.fixture(scope="module")
 def files(block: Block) -> Mapping[str, bytes]:
-    return shard.build(block, MODEL, threads=1)
+    return built(block)
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +171,38 @@ def test_centroids_are_near_and_the_nearest_clusters_hold_the_nearest_rows(opene
 
 
 def test_the_same_rows_and_seed_make_the_same_shard(files: Mapping[str, bytes], block: Block) -> None:
-    assert shard.build(block, MODEL, threads=1) == files
+    assert built(block) == files
 
 
-def test_a_rebuilt_shard_differs_only_in_what_hangs_on_its_vectors(files: Mapping[str, bytes], opened: Shard) -> None:
-    made: Mapping[str, bytes] = shard.rebuild(opened.vectors, opened.head.outline, MODEL, threads=1)
+def test_a_shard_is_the_same_from_whatever_blocks_its_rows_are_gathered(
+    files: Mapping[str, bytes], block: Block, tmp_path: Path
+) -> None:
+    evens, odds = np.arange(0, ROWS, 2), np.arange(1, ROWS, 2)
+    shuffled = block.take(np.random.default_rng(1).permutation(odds))
+    wasted = Block.joined([block.take(evens), block.take(odds)], DIMENSION)
+    rows = Gathered.of([(shuffled, np.arange(len(odds))), (wasted, np.arange(len(evens)))])
+    made = shard.build(rows, MODEL, tmp_path, threads=1)
+    assert {name: path.read_bytes() for name, path in made.items()} == files
+
+
+def test_metadata_are_gathered_window_by_window(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "_WINDOW", 100)
+    order = np.random.default_rng(2).permutation(ROWS)
+    rows = Gathered.of([(block, np.arange(ROWS))]).taken(order)
+    ends = [7, 90, 400, 401, 450, ROWS]
+    batches = list(rows.batches(ends))
+    assert [table.num_rows for table in batches] == np.diff([0, *ends]).tolist()
+    assert columns.unify(batches).to_pydict() == block.take(order).table.to_pydict()
+    assert (rows.vectors[5:50] == block.vectors[order][5:50]).all()
+    assert [len(part) for part in rows.split(1_600)] == [1_500, 1_500]
+
+
+def test_a_rebuilt_shard_differs_only_in_what_hangs_on_its_vectors(
+    files: Mapping[str, bytes], opened: Shard, tmp_path: Path
+) -> None:
+    made = shard.rebuild(opened.vectors, opened.head.outline, MODEL, tmp_path, threads=1)
     assert set(made) == set(shard.changing(ROWS))
-    assert all(files[name] == body for name, body in made.items())
+    assert all(files[name] == path.read_bytes() for name, path in made.items())
 
 
 def test_a_head_that_is_no_head_is_corrupt(files: Mapping[str, bytes], tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.errors import Corrupt
-from bucketlens.index.block import Halves
+from bucketlens.index.block import Halves, Vectors
 
 FORMAT = 1
 """Format number of every Arrow file of the index. A reader refuses any other."""
@@ -20,34 +21,45 @@ ROWS_PER_BATCH = 2_000
 Span = tuple[int, int]
 """Bytes of an object: first, and the one behind the last."""
 
+_CHUNK = 16_384
 _FORMAT_KEY = b"bucketlens.format"
 
 
 def write(table: pa.Table, *, facts: Mapping[str, str] | None = None, rows_per_batch: int = ROWS_PER_BATCH) -> bytes:
     """The table as an Arrow IPC file. ``facts`` are kept in the schema's metadata under ``bucketlens.<name>``."""
-    stated = {
-        _FORMAT_KEY: str(FORMAT).encode(),
-        **{f"bucketlens.{k}".encode(): v.encode() for k, v in (facts or {}).items()},
-    }
-    table = table.replace_schema_metadata(stated)
+    table = _stated(table, facts or {})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=max(1, rows_per_batch))
     return bytes(sink.getvalue())
 
 
-def write_in_batches(table: pa.Table, ends: Sequence[int]) -> tuple[bytes, list[Span]]:
-    """The table as an Arrow IPC file whose record batches end at the rows ``ends`` (ascending, the last is the number
-    of rows), and where in the file each batch is, so that ``read_batch`` can read it alone."""
-    table = table.replace_schema_metadata({_FORMAT_KEY: str(FORMAT).encode()})
-    sink, spans, start = pa.BufferOutputStream(), list[Span](), 0
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        for end in ends:
-            (batch,) = table.slice(start, end - start).combine_chunks().to_batches()
+def write_batches(path: Path, batches: Iterable[pa.Table]) -> list[Span]:
+    """Tables of one schema as the record batches of an Arrow IPC file, and where in the file each of them is, so that
+    ``read_batch`` can read it alone."""
+    spans, metadata = list[Span](), {_FORMAT_KEY: str(FORMAT).encode()}
+    with pa.OSFile(str(path), "wb") as sink, ExitStack() as stack:
+        writer = None
+        for table in batches:
+            (batch,) = table.replace_schema_metadata(metadata).combine_chunks().to_batches()
+            writer = writer or stack.enter_context(pa.ipc.new_file(sink, batch.schema))
             writer.write_batch(batch)
             spans.append((sink.tell() - pa.ipc.get_record_batch_size(batch), sink.tell()))
-            start = end
-    return bytes(sink.getvalue()), spans
+    return spans
+
+
+def write_vectors(path: Path, vectors: Vectors, dimension: int, facts: Mapping[str, str]) -> Halves:
+    """An Arrow IPC file of one column ``vector`` and one record batch; returns its rows, mapped. In memory are as many
+    as are copied at a time: the file is written with zeros, which take no memory until they are touched, then filled.
+    """
+    blank = pa.table({"vector": vector_column(np.zeros((len(vectors), dimension), dtype=np.float16))})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _stated(blank, facts).schema) as writer:
+        writer.write_table(_stated(blank, facts))
+    filled = np.memmap(path, np.float16, "r+", values_at(path), (len(vectors), dimension))
+    for at in range(0, len(vectors), _CHUNK):
+        filled[at : at + _CHUNK] = vectors[at : at + _CHUNK]
+    filled.flush()
+    return vector_array(map_file(path).column("vector"))
 
 
 def schema_bytes(table: pa.Table) -> bytes:
@@ -64,9 +76,9 @@ def read_batch(schema: bytes, message: bytes, name: str) -> pa.Table:
         raise _unreadable(name) from error
 
 
-def values_at(body: bytes, column: int = 0) -> int:
+def values_at(path: Path, column: int = 0) -> int:
     """Where in a file of one record batch the values of a fixed-width column begin: they are contiguous from there."""
-    whole = pa.py_buffer(body)
+    whole = pa.memory_map(str(path)).read_buffer()
     values = pa.ipc.open_file(pa.BufferReader(whole)).get_batch(0).column(column)
     if pa.types.is_fixed_size_list(values.type):
         values = values.values
@@ -115,6 +127,11 @@ def vector_array(column: pa.ChunkedArray) -> Halves:
     if len(chunks) == 1:
         return chunks[0]
     return np.concatenate(chunks) if chunks else np.zeros((0, dimension), dtype=np.float16)
+
+
+def _stated(table: pa.Table, facts: Mapping[str, str]) -> pa.Table:
+    named = {f"bucketlens.{name}".encode(): fact.encode() for name, fact in facts.items()}
+    return table.replace_schema_metadata({_FORMAT_KEY: str(FORMAT).encode(), **named})
 
 
 def _halves(chunk: pa.FixedSizeListArray, dimension: int) -> Halves:

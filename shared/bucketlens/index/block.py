@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,15 @@ from bucketlens.records import Kind, Metadata, Rejection, Row, Sequencer
 
 Halves = npt.NDArray[np.float16]
 Mask = npt.NDArray[np.bool_]
+
+
+class Vectors(Protocol):
+    """n float16 rows of d components that may not be in memory: what is asked for is."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, wanted: slice | npt.NDArray[np.int64], /) -> Halves: ...
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -37,13 +37,13 @@ class Graph:
         return np.asarray(matches.keys, dtype=np.int64)
 
 
-def build(vectors: Halves, threads: int) -> bytes:
-    """The graph over (n, d) rows as usearch's own file. Time grows as n log n; rows are converted in chunks."""
+def build(vectors: Halves, threads: int, path: Path) -> None:
+    """Write the graph over (n, d) rows as usearch's own file. Time grows as n log n; rows are converted in chunks."""
     index = _empty(vectors.shape[1])
     for start in range(0, len(vectors), _CHUNK):
         part = vectors[start : start + _CHUNK]
         index.add(np.arange(start, start + len(part), dtype=np.uint64), to_int8(part), threads=threads)
-    return bytes(index.save() or b"")
+    index.save(str(path))
 
 
 def _empty(dimension: int) -> Index:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.index import arrow, codes, graph
-from bucketlens.index.block import Block, Halves, filterable, keys_at
+from bucketlens.index.block import Halves, Vectors, filterable, keys_at
 from bucketlens.index.clusters import centroids_of, cluster
+from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
@@ -76,48 +77,54 @@ class Shard:
         return table.column("hash").to_numpy(), table.column("row").to_numpy()
 
 
-def build(block: Block, model: ModelIdentity, *, threads: int, seed: int = 0) -> Mapping[str, bytes]:
-    """The files of a shard that holds these image rows, by part name.
+def build(rows: Gathered, model: ModelIdentity, folder: Path, *, threads: int, seed: int = 0) -> Mapping[str, Path]:
+    """The files of a shard that holds these image rows, by part name, in a folder that is empty.
 
     Rows stand cluster by cluster, within a cluster in the order given. ``seed`` is where the clusters begin: the same
-    rows and seed make the same shard, but for its graph when ``threads`` is more than one.
+    rows and seed make the same shard, but for its graph when ``threads`` is more than one. Memory: the clustering's,
+    then metadata of 65,536 rows, then the graph's.
     """
-    clustering = cluster(block.vectors, seed=seed)
-    block = block.take(clustering.order)
-    hashes = key_hashes(block.table.column("key").to_pylist())
-    order = np.argsort(hashes, kind="stable").astype(np.uint32)
-    keys = arrow.write(pa.table({"hash": hashes[order], "row": order}), rows_per_batch=len(block))
+    clustering = cluster(rows.vectors, seed=seed)
+    rows = rows.taken(clustering.order)
     ends = list(batch_ends(clustering.firsts))
-    rows, spans = arrow.write_in_batches(block.table, ends)
+    spans = arrow.write_batches(folder / ROWS, rows.batches(ends))
+    table = arrow.map_file(folder / ROWS)
+    hashes = np.concatenate([key_hashes(chunk.to_pylist()) for chunk in table.column("key").chunks])
+    order = np.argsort(hashes, kind="stable").astype(np.uint32)
+    keys = pa.table({"hash": hashes[order], "row": order})
+    (folder / KEYS).write_bytes(arrow.write(keys, rows_per_batch=len(rows)))
     outline = Outline(
         firsts=clustering.firsts,
         batches=np.array([0, *ends]),
         spans=spans,
-        schema=arrow.schema_bytes(block.table),
-        hashes_at=arrow.values_at(keys, 0),
-        numbers_at=arrow.values_at(keys, 1),
-        columns=collect(filterable(block.table)),
+        schema=arrow.schema_bytes(table),
+        hashes_at=arrow.values_at(folder / KEYS, 0),
+        numbers_at=arrow.values_at(folder / KEYS, 1),
+        columns=collect(filterable(table)),
     )
-    return {ROWS: rows, KEYS: keys, **rebuild(block.vectors, outline, model, threads=threads)}
+    return {
+        **{part: folder / part for part in (ROWS, KEYS)},
+        **rebuild(rows.vectors, outline, model, folder, threads=threads),
+    }
 
 
-def rebuild(vectors: Halves, outline: Outline, model: ModelIdentity, *, threads: int) -> Mapping[str, bytes]:
+def rebuild(
+    vectors: Vectors, outline: Outline, model: ModelIdentity, folder: Path, *, threads: int
+) -> Mapping[str, Path]:
     """The files that change when a shard's vectors become those of another model: the rest serves as it is.
 
     Rows keep their order, and with it their clusters: a matrix that helps keeps neighbours together.
     """
-    table = pa.table({"vector": arrow.vector_column(vectors)})
-    coded, coding = codes.encode(vectors)
-    parts = {
-        VECTORS: arrow.write(table, facts=model_facts(model), rows_per_batch=len(vectors)),
-        CODES: arrow.write(pa.table({"code": arrow.code_column(coded)}), rows_per_batch=len(vectors)),
-    }
-    centroids = to_int8(centroids_of(vectors, outline.firsts))
-    head = Head(outline, centroids, coding, arrow.values_at(parts[VECTORS]), arrow.values_at(parts[CODES]))
-    parts[HEAD] = pack(head, model)
-    if len(vectors) >= GRAPH_MIN_ROWS:
-        parts[GRAPH] = graph.build(vectors, threads)
-    return parts
+    held = arrow.write_vectors(folder / VECTORS, vectors, model.dimension, model_facts(model))
+    coded, coding = codes.encode(held)
+    code = pa.table({"code": arrow.code_column(coded)})
+    (folder / CODES).write_bytes(arrow.write(code, rows_per_batch=len(held)))
+    centroids = to_int8(centroids_of(held, outline.firsts))
+    places = (arrow.values_at(folder / part) for part in (VECTORS, CODES))
+    (folder / HEAD).write_bytes(pack(Head(outline, centroids, coding, *places), model))
+    if len(held) >= GRAPH_MIN_ROWS:
+        graph.build(held, threads, folder / GRAPH)
+    return {part: folder / part for part in changing(len(held))}
 
 
 def changing(rows: int) -> tuple[str, ...]:

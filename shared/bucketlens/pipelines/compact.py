@@ -1,12 +1,13 @@
-"""Compact: snapshot -> policy -> merge -> create shards -> swap manifest -> sweep.
+"""Compact: snapshot -> policy -> merge -> create -> swap manifest, step by step, -> sweep.
 
 Any number may race: everything is written under names of its own (``nonce``), the swap decides, and the loser's
-output is garbage for the sweep. A crash at any step leaves the old manifest or the new one; both read right.
+output is garbage for the sweep. A crash at any step leaves the old manifest or the new one; both read right. A step's
+memory depends on the size of a step and of a shard, not on the collection's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,20 +15,21 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from bucketlens import keys
-from bucketlens.errors import Conflict, Exists, Retryable
-from bucketlens.index import segment, shard
-from bucketlens.index.block import Block, Mask
-from bucketlens.records import ModelIdentity
+from bucketlens.errors import Conflict
+from bucketlens.pipelines.writer import Writer
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Store
 from bucketlens.table.commit import commit
-from bucketlens.table.compaction import Compaction
-from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry, stamp
-from bucketlens.table.merge import Merged, merge, split
-from bucketlens.table.policy import MAX_SHARD_ROWS, Plan, choose
-from bucketlens.table.snapshot import read_manifest
+from bucketlens.table.compaction import Absorption, Consolidation
+from bucketlens.table.manifest import MergedEntry, stamp
+from bucketlens.table.merge import merge
+from bucketlens.table.policy import MAX_SHARD_ROWS, Plan, choose, consolidated, oldest
+from bucketlens.table.snapshot import Snapshot, read_manifest, read_snapshot
 from bucketlens.table.sweep import forgettable, garbage
+
+MOST_STEPS = 1_000
+"""Of one run: far more than a backlog needs, so that a run ends whatever happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,14 @@ class Compact:
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """What one run did. ``lost_race``: another compaction committed first, and this one's output is garbage."""
+    """What one run did. ``lost_race``: another compaction committed first, and the last step's output is garbage.
+
+    ``consolidated`` segments were made fewer, ``absorbed`` ones (those among them) left the log.
+    """
 
     collection: str
+    steps: int = 0
+    consolidated: int = 0
     absorbed: int = 0
     merged: int = 0
     shards_written: int = 0
@@ -55,20 +62,23 @@ class CompactReport:
     lost_race: bool = False
 
 
-def compact(collection: str, tools: Compact, *, now: datetime, nonce: str) -> CompactReport:
-    """One step of compaction, then a sweep. ``nonce`` must be unique to this run. Does nothing when nothing is due."""
-    view = tools.views.view(collection, strong=True)
-    # Rejections and tombstones stay in the marks for weeks: they are no reason to merge shards.
-    plan = choose(view.snapshot.manifest.shards, view.snapshot.segments, int(np.count_nonzero(view.settled.images)))
-    report = CompactReport(collection, manifest_version=view.snapshot.manifest.version)
-    if plan:
-        step = _write(view, plan, tools, now, nonce)
+def compact(
+    collection: str, tools: Compact, *, now: datetime, nonce: str, more: Callable[[], bool] = lambda: True
+) -> CompactReport:
+    """Steps of compaction until what was due when it began is done, or ``more`` says that there is no time for
+    another; then a sweep. ``nonce`` must be unique to this run. Does nothing when nothing is due.
+    """
+    report = CompactReport(collection)
+    for _ in range(MOST_STEPS):
+        snapshot = read_snapshot(tools.store, collection)
+        report = replace(report, manifest_version=snapshot.manifest.version)
+        step = _Step(snapshot, tools, now, f"{snapshot.manifest.version + 1:08d}-{nonce}")
         try:
-            manifest = commit(tools.store, collection, step)
-            report = _report(collection, plan, step, manifest)
+            report, unfinished = step.take(report)
         except Conflict:
-            report = replace(report, lost_race=True)
-        tools.views.forget(collection)
+            report, unfinished = replace(report, lost_race=True), False
+        if not (unfinished and more()):
+            break
     return replace(report, swept=sweep(collection, tools, now=now))
 
 
@@ -87,90 +97,84 @@ def sweep(collection: str, tools: Compact, *, now: datetime) -> int:
     return len(doomed)
 
 
-def _write(view: View, plan: Plan, tools: Compact, now: datetime, nonce: str) -> Compaction:
-    """Create the new objects and describe the swap that makes them count."""
-    before = view.snapshot.manifest
-    dead = {shard.id: mask for (shard, _), mask in zip(view.shards, view.settled.dead, strict=True)}
-    merging = [(shard, dead[shard.id]) for shard, _ in view.shards if shard.id in plan.merge]
-    ttl = timedelta(seconds=tools.settings.tombstone_ttl_s)
-    merged = merge(view.settled, merging, now=now, tombstone_ttl=ttl)
-    writer = _Writer(tools, before.collection, f"{before.version + 1:08d}-{nonce}")
-
-    kept = [entry for entry in before.shards if entry.id not in plan.merge]
-    changed = {
-        entry.id: writer.deletes(entry, dead[entry.id])
-        for entry in kept
-        if entry.deleted < np.count_nonzero(dead[entry.id]) < entry.rows
-    }
-    emptied = {entry.id for entry in kept if dead[entry.id].all()}
-    return Compaction(
-        before=before,
-        absorb=plan.absorb,
-        added=writer.shards(merged, view.model),
-        changed=changed,
-        removed=frozenset(plan.merge) | emptied,
-        marks=writer.marks(merged.marks, view.model, before.marks),
-        model=view.model,
-        at=stamp(now),
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class _Writer:
-    """Creates objects under one run's own names."""
+class _Step:
+    """From one manifest to the next. ``id`` names what the step creates."""
 
+    snapshot: Snapshot
     tools: Compact
-    collection: str
+    now: datetime
     id: str
 
-    def shards(self, merged: Merged, model: ModelIdentity | None) -> tuple[ShardEntry, ...]:
-        if model is None:
-            return ()
-        entries = []
-        for number, block in enumerate(split(merged.images, self.tools.max_shard_rows)):
-            id = f"{self.id}-{number}"
-            parts = shard.build(block, model, threads=self.tools.threads)
-            entries.append(ShardEntry(id, len(block), self._parts(id, parts)))
-        return tuple(entries)
+    def take(self, report: CompactReport) -> tuple[CompactReport, bool]:
+        """What is done after this step, and whether more was due when it began. Raises Conflict for a lost race."""
+        batch = consolidated(self.snapshot)
+        if batch is not None:
+            return self._consolidate(batch, report), True
+        part = oldest(self.snapshot)
+        if not part.manifest.merged and not part.segments:
+            plan = choose(part.manifest.shards, (), 0)
+            return (self._absorb(self.tools.views.open(part), plan, report), plan.more) if plan else (report, False)
+        view = self.tools.views.open(part)
+        # Rejections and tombstones stay in the marks for weeks: they are no reason to merge shards.
+        plan = choose(part.manifest.shards, part.segments, int(np.count_nonzero(view.settled.images)))
+        return self._absorb(view, plan, report), plan.more or part != self.snapshot
 
-    def deletes(self, entry: ShardEntry, dead: Mask) -> ShardEntry:
-        rows = np.flatnonzero(dead).astype(np.uint32)
-        ref = self._create(
-            keys.ShardPart(self.collection, entry.id, f"deletes-{self.id}.arrow"), shard.pack_deletes(rows)
+    def _consolidate(self, batch: Snapshot, report: CompactReport) -> CompactReport:
+        """Segments become one, no shard is asked: a reader has fewer objects to read."""
+        view, before = self.tools.views.open(batch), self.snapshot.manifest
+        block = view.log.newest()
+        if view.model is None:
+            return report
+        entry = MergedEntry(self._writer.merged(block, view.model), len(block), batch.segments, stamp(self.now))
+        manifest = commit(self.tools.store, before.collection, Consolidation(before, entry, view.model))
+        return replace(
+            report,
+            steps=report.steps + 1,
+            consolidated=report.consolidated + len(batch.segments),
+            manifest_version=manifest.version,
         )
-        return replace(entry, deleted=len(rows), deletes=ref)
 
-    def marks(self, block: Block, model: ModelIdentity | None, present: ObjectRef | None) -> ObjectRef | None:
-        if not len(block) or model is None:
-            return None
-        name, body = keys.Marks(self.collection, self.id), segment.pack(block, model)
-        if present is not None and ObjectRef.of(present.key, body) == present:
-            return present
-        return self._create(name, body)
+    def _absorb(self, view: View, plan: Plan, report: CompactReport) -> CompactReport:
+        """The log's oldest part becomes shards, marks and deletion vectors, shards are merged with it."""
+        step = self._absorption(view, plan)
+        manifest = commit(self.tools.store, step.before.collection, step)
+        return replace(
+            report,
+            steps=report.steps + 1,
+            absorbed=report.absorbed + len(plan.absorb) + sum(len(one.segments) for one in step.merged),
+            merged=report.merged + len(plan.merge),
+            shards_written=report.shards_written + len(step.added),
+            rows_written=report.rows_written + sum(entry.rows for entry in step.added),
+            manifest_version=manifest.version,
+        )
 
-    def _parts(self, id: str, parts: Mapping[str, bytes]) -> dict[str, ObjectRef]:
-        return {part: self._create(keys.ShardPart(self.collection, id, part), body) for part, body in parts.items()}
+    def _absorption(self, view: View, plan: Plan) -> Absorption:
+        """Create the new objects and describe the swap that makes them count."""
+        before = self.snapshot.manifest
+        dead = {shard.id: mask for (shard, _), mask in zip(view.shards, view.settled.dead, strict=True)}
+        merging = [(shard, dead[shard.id]) for shard, _ in view.shards if shard.id in plan.merge]
+        ttl = timedelta(seconds=self.tools.settings.tombstone_ttl_s)
+        merged = merge(view.settled, merging, now=self.now, tombstone_ttl=ttl)
+        kept = [entry for entry in before.shards if entry.id not in plan.merge]
+        changed = {
+            entry.id: self._writer.deletes(entry, dead[entry.id])
+            for entry in kept
+            if entry.deleted < np.count_nonzero(dead[entry.id]) < entry.rows
+        }
+        emptied = {entry.id for entry in kept if dead[entry.id].all()}
+        return Absorption(
+            before=before,
+            absorb=plan.absorb,
+            merged=view.snapshot.manifest.merged,
+            added=self._writer.shards(merged.images, view.model, self.tools.max_shard_rows),
+            changed=changed,
+            removed=frozenset(plan.merge) | emptied,
+            marks=self._writer.marks(merged.marks, view.model, before.marks),
+            model=view.model,
+            at=stamp(self.now),
+        )
 
-    def _create(self, name: keys.Name, body: bytes) -> ObjectRef:
-        key = keys.render(name)
-        for last in (False, False, True):
-            try:
-                self.tools.store.create(key, body)
-                break
-            except Exists:
-                break  # the name is this run's own: an earlier attempt landed and only its reply was lost
-            except Retryable:
-                if last:
-                    raise
-        return ObjectRef.of(key, body)
-
-
-def _report(collection: str, plan: Plan, step: Compaction, manifest: Manifest) -> CompactReport:
-    return CompactReport(
-        collection,
-        absorbed=len(plan.absorb),
-        merged=len(plan.merge),
-        shards_written=len(step.added),
-        rows_written=sum(entry.rows for entry in step.added),
-        manifest_version=manifest.version,
-    )
+    @property
+    def _writer(self) -> Writer:
+        return Writer(self.tools.store, self.snapshot.manifest.collection, self.id, self.tools.threads)

@@ -12,13 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 
 from bucketlens import keys
 from bucketlens.errors import Conflict, Exists, InvalidRequest, Retryable
 from bucketlens.index import shard as shards
 from bucketlens.index.adapter import pack_matrix
+from bucketlens.index.block import Halves
 from bucketlens.index.shard import Shard
 from bucketlens.pipelines.compact import Compact
 from bucketlens.projection import Matrix, project
@@ -29,7 +33,6 @@ from bucketlens.table.generation import Begin, Switch
 from bucketlens.table.manifest import ObjectRef, ShardEntry, stamp
 
 _ROUNDS = 8
-_CHUNK = 16_384
 _TAG_DIGITS = 12
 
 
@@ -121,12 +124,17 @@ class _Maker:
         parts = shards.changing(entry.rows)
         names = {part: keys.render(keys.ShardPart(self.collection, id, part)) for part in parts}
         fresh = not self.present.issuperset(names.values())
-        made: Mapping[str, bytes] = {}
-        if fresh:
-            starts = range(0, entry.rows, _CHUNK)
-            halves = [project(shard.vectors[at : at + _CHUNK], self.matrix).astype(np.float16) for at in starts]
-            made = shards.rebuild(np.concatenate(halves), shard.head.outline, self.model, threads=self.tools.threads)
-        refs = {part: self._create_or_take(key, made.get(part)) for part, key in names.items()}
+        with TemporaryDirectory(prefix="bucketlens-") as folder:
+            made: Mapping[str, Path] = {}
+            if fresh:
+                projected = _Projected(shard.vectors, self.matrix)
+                made = shards.rebuild(
+                    projected, shard.head.outline, self.model, Path(folder), threads=self.tools.threads
+                )
+            refs = {
+                part: self._create_or_take(key, made[part].read_bytes() if fresh else None)
+                for part, key in names.items()
+            }
         return replace(entry, id=id, parts={**entry.parts, **refs}), fresh
 
     def adapters(self, origin: ModelIdentity, earlier: Mapping[str, Matrix]) -> dict[str, ObjectRef]:
@@ -148,3 +156,17 @@ class _Maker:
             except Exists:
                 body = None
         return ObjectRef.of(key, self.tools.store.get(key).body if body is None else body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Projected:
+    """Rows led through a matrix, as far as they are asked for."""
+
+    vectors: Halves
+    matrix: Matrix
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, wanted: slice | npt.NDArray[np.int64]) -> Halves:
+        return project(self.vectors[wanted], self.matrix).astype(np.float16)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bucketlens.index import columns
 from bucketlens.index.block import Block, Mask, identities, kind_at, sequencer_at
 from bucketlens.index.pile import Pile
 from bucketlens.records import Kind, Sequencer
@@ -76,6 +77,13 @@ class Log:
     def keys(self, since: tuple[int, int] = (0, 0)) -> list[str]:
         """Keys of the rows beyond the ``size`` of an earlier log, each once."""
         return list(dict.fromkeys([*self.images.keys(since[0]), *self.others.keys(since[1])]))
+
+    def newest(self) -> Block:
+        """The newest row of every key, of any kind: as good as the log to whoever settles it."""
+        rows = columns.unify([self.images.rows, self.others.rows])
+        blank = np.zeros((len(self.others), self.images.vectors.shape[1]), dtype=np.float16)
+        counting = np.concatenate([self.newest_images, self.newest_others])
+        return Block(rows, np.concatenate([self.images.vectors, blank])).where(counting)
 
     def grown(self, parts: Sequence[tuple[str, Block]], order: Sequence[str]) -> Log:
         """This log and what more origins say. ``order`` names all of them as they were written, and decides between

@@ -1,8 +1,8 @@
-"""What a compaction writes: pure, from rows in memory to rows in memory."""
+"""What a compaction writes: which rows, in which order. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from bucketlens.index.block import Block, Mask, rejection_at, stamped
 from bucketlens.index.columns import unify
+from bucketlens.index.gather import Gathered
 from bucketlens.index.shard import Shard
 from bucketlens.records import Kind
 from bucketlens.table.settle import Settled
@@ -19,7 +20,7 @@ from bucketlens.table.settle import Settled
 class Merged:
     """``images`` in order of key, for new shards; ``marks`` to keep: rejections and tombstones not yet forgotten."""
 
-    images: Block
+    images: Gathered
     marks: Block
 
 
@@ -34,12 +35,10 @@ def merge(
 
     A tombstone gets the time ``now`` when it is first merged, and is forgotten ``tombstone_ttl`` after that.
     """
-    log = settled.spoken
-    blocks = [Block(log.images.rows, log.images.vectors).take(np.flatnonzero(settled.images))]
-    blocks += [Block(shard.rows, shard.vectors).take(np.flatnonzero(~dead)) for shard, dead in merging]
-    images = Block.joined([block for block in blocks if len(block)], log.images.vectors.shape[1])
-    order = np.argsort(np.array(images.table.column("key").to_pylist(), dtype=object), kind="stable")
-    return Merged(images.take(order.astype(np.int64)), _marks(settled, now, tombstone_ttl))
+    log = settled.spoken.images
+    parts = [(Block(log.rows, log.vectors), np.flatnonzero(settled.images))]
+    parts += [(Block(shard.rows, shard.vectors), np.flatnonzero(~dead)) for shard, dead in merging]
+    return Merged(Gathered.of(parts), _marks(settled, now, tombstone_ttl))
 
 
 def _marks(settled: Settled, now: datetime, tombstone_ttl: timedelta) -> Block:
@@ -48,10 +47,3 @@ def _marks(settled: Settled, now: datetime, tombstone_ttl: timedelta) -> Block:
     young = [row for row in range(len(tombstones)) if now - (rejection_at(tombstones, row).at or now) < tombstone_ttl]
     kept = unify([others.take(settled.others(Kind.REJECTED)).table, tombstones.take(np.array(young, dtype=np.int64))])
     return Block(kept, np.zeros((kept.num_rows, dimension), dtype=np.float16))
-
-
-def split(block: Block, most: int) -> Iterator[Block]:
-    """The block in parts of nearly equal size, at most ``most`` rows each; nothing for an empty block."""
-    if len(block):
-        for rows in np.array_split(np.arange(len(block)), -(-len(block) // most)):
-            yield block.take(rows)

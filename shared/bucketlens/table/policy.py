@@ -1,5 +1,7 @@
 """When to compact what. Pure: decides and does nothing.
 
+The log first: many small segments become few merged ones, then it is absorbed, the oldest part first.
+
 Shards grow by a factor of four (256, 1 k, 4 k, 16 k, 65 k, 262 k rows). New rows make a small shard; as soon as a tier
 would hold four, its shards become one of the next tier. A row is rewritten at most once in each tier above the
 smallest, and in that one 256 / 3n times where each compaction brings n new rows.
@@ -8,9 +10,10 @@ smallest, and in that one 256 / 3n times where each compaction brings n new rows
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bucketlens.table.manifest import ShardEntry
+from bucketlens.table.snapshot import Snapshot
 
 MAX_SHARD_ROWS = 262_144
 GROWTH = 4
@@ -20,34 +23,73 @@ MAX_DELETED_SHARE = 0.3
 """A shard with more superseded rows than this is rewritten: they cost every search and are reclaimed only then."""
 
 
+MANY_SEGMENTS = 64
+"""More live segments than this are consolidated first: a reader asks for each by itself."""
+MERGED_BYTES = 64 * 2**20
+"""Segments of at most so many bytes become one merged segment, so that a reader takes it up in about a second."""
+ABSORB_ROWS = 262_144
+ABSORB_BYTES = 512 * 2**20
+"""Of the log, at most so much is absorbed in one step: it is in memory meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Log segments to absorb and shards to merge with them, by id. Empty: there is nothing to do."""
+    """Log segments to absorb and shards to merge with them, by id. Empty: there is nothing to do.
+
+    ``more``: there are shards to rewrite that must wait for another step.
+    """
 
     absorb: tuple[str, ...] = ()
     merge: tuple[str, ...] = ()
+    more: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.absorb or self.merge)
 
 
-def choose(shards: Sequence[ShardEntry], segments: Sequence[str], new_rows: int) -> Plan:
-    """The next compaction for these shards and live segments, which hold about ``new_rows`` rows.
+def consolidated(snapshot: Snapshot) -> Snapshot | None:
+    """The part of a log that is to become one merged segment, None while there are few segments: the oldest ones.
 
-    Always absorbs the log; merges tiers upward from the new rows' own while one would be full.
+    Without shards, marks and what is merged already: segments are made one without asking those.
     """
-    absorb = tuple(segments)
-    merge = {shard.id for shard in shards if shard.deleted > MAX_DELETED_SHARE * shard.rows}
-    rows = (new_rows if absorb else 0) + sum(shard.live for shard in shards if shard.id in merge)
-    growing = [shard for shard in shards if shard.id not in merge and shard.live < MAX_SHARD_ROWS // 2]
-    if rows == 0:
-        return Plan(absorb, tuple(sorted(merge)))
-    while True:
+    if len(snapshot.segments) <= MANY_SEGMENTS:
+        return None
+    count = _fitting(snapshot.sizes, MERGED_BYTES)
+    manifest = replace(snapshot.manifest, shards=(), marks=None, merged=())
+    return replace(snapshot, manifest=manifest, segments=snapshot.segments[:count], sizes=snapshot.sizes[:count])
+
+
+def oldest(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with the oldest part of its log only: what one step absorbs."""
+    merged = snapshot.manifest.merged
+    first = min(
+        _fitting([one.rows for one in merged], ABSORB_ROWS), _fitting([one.object.size for one in merged], ABSORB_BYTES)
+    )
+    left = ABSORB_BYTES - sum(one.object.size for one in merged[:first])
+    count = _fitting(snapshot.sizes, left, least=0 if merged else 1) if first == len(merged) else 0
+    manifest = replace(snapshot.manifest, merged=merged[:first])
+    return replace(snapshot, manifest=manifest, segments=snapshot.segments[:count], sizes=snapshot.sizes[:count])
+
+
+def choose(shards: Sequence[ShardEntry], segments: Sequence[str], new_rows: int) -> Plan:
+    """The next compaction for these shards and log segments, which hold about ``new_rows`` rows with what is merged.
+
+    Always absorbs these segments; merges tiers upward from the new rows' own while one would be full. Of the shards
+    to rewrite, as many as fit into one, those with the most superseded rows first.
+    """
+    wasted = [shard for shard in shards if shard.deleted > MAX_DELETED_SHARE * shard.rows]
+    wasted.sort(key=lambda shard: (-shard.deleted / shard.rows, shard.id))
+    rewritten = wasted[: _fitting([shard.live for shard in wasted], MAX_SHARD_ROWS)]
+    merge, more = {shard.id for shard in rewritten}, len(rewritten) < len(wasted)
+    rows = new_rows + sum(shard.live for shard in rewritten)
+    growing = [shard for shard in shards if shard not in wasted and shard.live < MAX_SHARD_ROWS // 2]
+    while rows:
         peers = [shard for shard in growing if shard.id not in merge and tier(shard.live) <= tier(rows)]
         if len(peers) < GROWTH - 1:
-            return Plan(absorb, tuple(sorted(merge)))
+            break
         merge |= {shard.id for shard in peers}
         rows += sum(shard.live for shard in peers)
+    return Plan(tuple(segments), tuple(sorted(merge)), more)
 
 
 def tier(rows: int) -> int:
@@ -56,3 +98,13 @@ def tier(rows: int) -> int:
     while level < HIGHEST_TIER and rows > SMALLEST_TIER_ROWS * GROWTH**level:
         level += 1
     return level
+
+
+def _fitting(sizes: Sequence[int], most: int, least: int = 1) -> int:
+    """How many of these, from the first, are at most ``most`` together; ``least`` if there are any."""
+    total = 0
+    for number, size in enumerate(sizes):
+        total += size
+        if total > most:
+            return max(number, least)
+    return len(sizes)

@@ -1,0 +1,79 @@
+"""The objects of one compaction step, created under names of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from bucketlens import keys
+from bucketlens.errors import Exists, Retryable
+from bucketlens.index import segment, shard
+from bucketlens.index.block import Block, Mask
+from bucketlens.index.gather import Gathered
+from bucketlens.records import ModelIdentity
+from bucketlens.store.protocol import Store
+from bucketlens.table.manifest import ObjectRef, ShardEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """``id`` is the step's, and no other's. ``threads`` build graphs."""
+
+    store: Store
+    collection: str
+    id: str
+    threads: int
+
+    def shards(self, images: Gathered, model: ModelIdentity | None, most: int) -> tuple[ShardEntry, ...]:
+        """Shards of at most so many rows each, built one after the other in a temporary folder."""
+        if model is None:
+            return ()
+        return tuple(self._shard(f"{self.id}-{number}", rows, model) for number, rows in enumerate(images.split(most)))
+
+    def deletes(self, entry: ShardEntry, dead: Mask) -> ShardEntry:
+        """The entry with a new deletion vector."""
+        rows = np.flatnonzero(dead).astype(np.uint32)
+        name = keys.ShardPart(self.collection, entry.id, f"deletes-{self.id}.arrow")
+        return replace(entry, deleted=len(rows), deletes=self._create(name, shard.pack_deletes(rows)))
+
+    def marks(self, block: Block, model: ModelIdentity | None, present: ObjectRef | None) -> ObjectRef | None:
+        """The marks, which are the present ones when they say the same."""
+        if not len(block) or model is None:
+            return None
+        name, body = keys.Marks(self.collection, self.id), segment.pack(block, model)
+        if present is not None and ObjectRef.of(present.key, body) == present:
+            return present
+        return self._create(name, body)
+
+    def merged(self, block: Block, model: ModelIdentity) -> ObjectRef:
+        """A merged segment."""
+        return self._create(keys.Merged(self.collection, self.id), segment.pack(block, model))
+
+    def _shard(self, id: str, rows: Gathered, model: ModelIdentity) -> ShardEntry:
+        with TemporaryDirectory(prefix="bucketlens-") as folder:
+            paths = shard.build(rows, model, Path(folder), threads=self.threads)
+            return ShardEntry(id, len(rows), self._parts(id, paths))
+
+    def _parts(self, id: str, paths: Mapping[str, Path]) -> dict[str, ObjectRef]:
+        """One file in memory at a time."""
+        return {
+            part: self._create(keys.ShardPart(self.collection, id, part), path.read_bytes())
+            for part, path in paths.items()
+        }
+
+    def _create(self, name: keys.Name, body: bytes) -> ObjectRef:
+        key = keys.render(name)
+        for last in (False, False, True):
+            try:
+                self.store.create(key, body)
+                break
+            except Exists:
+                break  # the name is this step's own: an earlier attempt landed and only its reply was lost
+            except Retryable:
+                if last:
+                    raise
+        return ObjectRef.of(key, body)
