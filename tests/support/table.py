@@ -21,6 +21,7 @@ from bucketlens.search.files import LocalFiles
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Store
+from bucketlens.table.policy import Limits
 
 DIMENSION = 16
 MODEL = ModelIdentity("made-up", "0" * 32, DIMENSION)
@@ -84,6 +85,7 @@ class Table:
     settings: Settings = field(default_factory=lambda: Settings("bucket", sweep_grace_s=3600.0))
     max_shard_rows: int = 262_144
     cold_from: int = 4_096
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self._folders = count()
@@ -107,7 +109,7 @@ class Table:
 
     def compactor(self) -> Compact:
         """A compactor that remembers nothing."""
-        return Compact(self.store, self.views(), self.settings, threads=1, max_shard_rows=self.max_shard_rows)
+        return Compact(self.store, self.views(), self.settings, 1, self.max_shard_rows, self.limits)
 
 
 def contents(view: View) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -24,7 +24,7 @@ from bucketlens.table.commit import commit
 from bucketlens.table.compaction import Absorption, Consolidation
 from bucketlens.table.manifest import MergedEntry, stamp
 from bucketlens.table.merge import merge
-from bucketlens.table.policy import MAX_SHARD_ROWS, Plan, choose, consolidated, oldest
+from bucketlens.table.policy import MAX_SHARD_ROWS, Limits, Plan, choose, consolidated, oldest
 from bucketlens.table.snapshot import Snapshot, read_manifest, read_snapshot
 from bucketlens.table.sweep import forgettable, garbage
 
@@ -34,13 +34,14 @@ MOST_STEPS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Compact:
-    """What compaction works with. ``threads`` build graphs; ``max_shard_rows`` is smaller only in tests."""
+    """What compaction works with. ``threads`` build graphs; shards and steps are smaller only in tests."""
 
     store: Store
     views: Views
     settings: Settings
     threads: int = 2
     max_shard_rows: int = MAX_SHARD_ROWS
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,10 @@ class _Step:
 
     def take(self, report: CompactReport) -> tuple[CompactReport, bool]:
         """What is done after this step, and whether more was due when it began. Raises Conflict for a lost race."""
-        batch = consolidated(self.snapshot)
+        batch = consolidated(self.snapshot, self.tools.limits)
         if batch is not None:
             return self._consolidate(batch, report), True
-        part = oldest(self.snapshot)
+        part = oldest(self.snapshot, self.tools.limits)
         if not part.manifest.merged and not part.segments:
             plan = choose(part.manifest.shards, (), 0)
             return (self._absorb(self.tools.views.open(part), plan, report), plan.more) if plan else (report, False)

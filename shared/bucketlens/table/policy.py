@@ -23,13 +23,19 @@ MAX_DELETED_SHARE = 0.3
 """A shard with more superseded rows than this is rewritten: they cost every search and are reclaimed only then."""
 
 
-MANY_SEGMENTS = 64
-"""More live segments than this are consolidated first: a reader asks for each by itself."""
-MERGED_BYTES = 64 * 2**20
-"""Segments of at most so many bytes become one merged segment, so that a reader takes it up in about a second."""
-ABSORB_ROWS = 262_144
-ABSORB_BYTES = 512 * 2**20
-"""Of the log, at most so much is absorbed in one step: it is in memory meanwhile."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one step. Smaller only in tests.
+
+    More live segments than ``segments`` are consolidated first, for a reader asks for each by itself: at most
+    ``merged_bytes`` of them become one, which a reader takes up in about a second. Of the log, at most ``rows`` rows of
+    merged segments and ``bytes`` bytes in all are absorbed in one step: they are in memory meanwhile.
+    """
+
+    segments: int = 64
+    merged_bytes: int = 64 * 2**20
+    rows: int = 262_144
+    bytes: int = 512 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +53,25 @@ class Plan:
         return bool(self.absorb or self.merge)
 
 
-def consolidated(snapshot: Snapshot) -> Snapshot | None:
+def consolidated(snapshot: Snapshot, limits: Limits) -> Snapshot | None:
     """The part of a log that is to become one merged segment, None while there are few segments: the oldest ones.
 
     Without shards, marks and what is merged already: segments are made one without asking those.
     """
-    if len(snapshot.segments) <= MANY_SEGMENTS:
+    if len(snapshot.segments) <= limits.segments:
         return None
-    count = _fitting(snapshot.sizes, MERGED_BYTES)
+    count = _fitting(snapshot.sizes, limits.merged_bytes)
     manifest = replace(snapshot.manifest, shards=(), marks=None, merged=())
     return replace(snapshot, manifest=manifest, segments=snapshot.segments[:count], sizes=snapshot.sizes[:count])
 
 
-def oldest(snapshot: Snapshot) -> Snapshot:
+def oldest(snapshot: Snapshot, limits: Limits) -> Snapshot:
     """The snapshot with the oldest part of its log only: what one step absorbs."""
     merged = snapshot.manifest.merged
     first = min(
-        _fitting([one.rows for one in merged], ABSORB_ROWS), _fitting([one.object.size for one in merged], ABSORB_BYTES)
+        _fitting([one.rows for one in merged], limits.rows), _fitting([one.object.size for one in merged], limits.bytes)
     )
-    left = ABSORB_BYTES - sum(one.object.size for one in merged[:first])
+    left = limits.bytes - sum(one.object.size for one in merged[:first])
     count = _fitting(snapshot.sizes, left, least=0 if merged else 1) if first == len(merged) else 0
     manifest = replace(snapshot.manifest, merged=merged[:first])
     return replace(snapshot, manifest=manifest, segments=snapshot.segments[:count], sizes=snapshot.sizes[:count])
