@@ -20,6 +20,7 @@ from bucketlens.index.shard import Shard, key_hashes, unpack_deletes
 from bucketlens.projection import Matrix
 from bucketlens.records import Kind, ModelIdentity, Rejection
 from bucketlens.search.files import LocalFiles, SnapshotGone
+from bucketlens.search.held import Held
 from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.lineage import Lineage
 from bucketlens.search.meter import Metered, in_parallel
@@ -221,7 +222,7 @@ class Views:
     def _open(self, snapshot: Snapshot, began: float, known: _Opened | None) -> _Opened:
         manifest, earlier = snapshot.manifest, known.view if known else None
         shards = self._open_shards(manifest, known.shards if known else {})
-        held = _Held.of(snapshot, earlier)
+        held = Held.of(snapshot, earlier.log, earlier.model, earlier.snapshot.manifest) if earlier else Held()
         fresh = self._read(snapshot, held, known)
         adapters = {checksum: self._read_matrix(ref) for checksum, ref in manifest.adapters.items()}
         lineage = Lineage.of(manifest.collection, held.model or manifest.model, adapters, list(fresh.values()))
@@ -233,7 +234,7 @@ class Views:
         before = earlier.settlements if earlier and grown else {}
         return _Opened(began, View(snapshot, lineage, log, pairs, self.reach, before), shards)
 
-    def _read(self, snapshot: Snapshot, held: _Held, known: _Opened | None) -> dict[str, Contents]:
+    def _read(self, snapshot: Snapshot, held: Held, known: _Opened | None) -> dict[str, Contents]:
         """What the log lacks, in the order it was written; and everything else the view begins with is brought local
         in the same round of requests."""
         manifest = snapshot.manifest
@@ -275,33 +276,3 @@ class Views:
         if entry.deletes is not None:
             dead[unpack_deletes(self._files.path(entry.deletes).read_bytes(), entry.deletes.key)] = True
         return dead
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What of an earlier view's log still counts in a snapshot: ``names`` in the snapshot's own terms.
-
-    ``whole``: all of it, so that the log to come has grown out of the earlier one.
-    """
-
-    log: Log | None = None
-    names: frozenset[str] = frozenset()
-    model: ModelIdentity | None = None
-    whole: bool = False
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, earlier: View | None) -> _Held:
-        """Nothing when the collection's model or the way to it has changed: the log's vectors are of that model.
-
-        Segments that were merged since are as good as the merged segment: it need not be read.
-        """
-        manifest = snapshot.manifest
-        if earlier is None or earlier.model is None or manifest.adapters != earlier.snapshot.manifest.adapters:
-            return cls()
-        if manifest.model not in (None, earlier.model):
-            return cls()
-        names = earlier.log.names
-        merged = {one.object.key: one.segments for one in manifest.merged if names.issuperset(one.segments)}
-        kept = names.intersection(snapshot.log_order)
-        log = earlier.log if kept == names else earlier.log.only(kept, snapshot.log_order)
-        return cls(log, kept.union(merged), earlier.model, kept == names)
