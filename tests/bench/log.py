@@ -34,7 +34,7 @@ REPEATS = 7
 
 
 def measure(segments: Sequence[int] = (10, 100, 1_000), dimension: int = 256) -> list[dict[str, object]]:
-    """Rows ``segments, merged``, and for ``cold`` and ``next`` GETs, bytes, milliseconds besides LIST, those of LIST."""
+    """Rows ``segments, merged``; for ``cold`` and ``next`` GETs, bytes, milliseconds besides LIST, those of LIST."""
     found = []
     for count in track(segments, "segments", transient=True):
         with tempfile.TemporaryDirectory(prefix="bench-log-") as folder:
