@@ -64,7 +64,7 @@ def test_a_vector_does_not_depend_on_its_neighbours(encoder: Encoder) -> None:
 def test_a_scaled_decode_gives_nearly_the_same_vector(encoder: Encoder) -> None:
     body = encoded(drawing((1200, 800)), "JPEG", quality=90)
     whole = decode(body, max_pixels=10**7)
-    scaled = decode(body, max_pixels=10**7, at_least=encoder.image_size)
+    scaled = decode(body, max_pixels=10**7, at_least=encoder.recipe.at_least)
     assert min(scaled.image.size) < 200
     assert encoder.image(whole) @ encoder.image(scaled) > 0.9999
 

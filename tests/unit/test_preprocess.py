@@ -171,5 +171,5 @@ def refused(config: Mapping[str, object]) -> str:
     return (caught.value.value or "").partition("=")[0]
 
 
-def test_a_scaled_decode_leaves_twice_the_pixels_the_recipe_keeps() -> None:
-    assert Recipe.read(CLIP).at_least == Recipe.read(SIGLIP).at_least == 448
+def test_a_scaled_decode_leaves_three_times_the_pixels_the_recipe_keeps() -> None:
+    assert Recipe.read(CLIP).at_least == Recipe.read(SIGLIP).at_least == 672

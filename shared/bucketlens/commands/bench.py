@@ -39,7 +39,7 @@ def bench(folder: Path, images: int, threads: int) -> int:
     bare(pixels(warm.image, bundle.recipe)[np.newaxis])
     for body in track(bodies, "Measuring", console=console(), transient=True):
         with spent("decode"):
-            picture = decode(body, max_pixels=_MOST_PIXELS, at_least=encoder.image_size)
+            picture = decode(body, max_pixels=_MOST_PIXELS, at_least=encoder.recipe.at_least)
         with spent("embed"):
             encoder.image(picture)
         prepared = pixels(picture.image, bundle.recipe)[np.newaxis]

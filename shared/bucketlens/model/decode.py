@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 # Naming the plugins registers exactly them: Pillow's own discovery would import some forty more.
@@ -21,6 +22,7 @@ from PIL import (  # noqa: TID251
 
 from bucketlens.errors import UnreadableObject
 from bucketlens.model.exif import read_exif
+from bucketlens.model.preprocess import Frame
 from bucketlens.model.quiet import Quiet
 from bucketlens.model.rgb import to_rgb
 from bucketlens.model.signature import SUPPORTED, recognise
@@ -50,6 +52,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+# Orientations that put the stored right edge left, and those that put the stored bottom edge on top.
+_MIRRORED, _UPENDED = (2, 3, 6, 7), (3, 4, 7, 8)
 # What Pillow 12 and 13 raise on damaged files, found by reading the plugins and by corrupting 400,000 files at random:
 # RuntimeError comes from libavif, TypeError from TIFF offsets, ArithmeticError from numbers too large for C.
 _DAMAGE = (
@@ -73,28 +77,41 @@ class Picture:
     """A decoded picture: ``image`` is RGB, upright, sRGB, over white.
 
     ``width`` and ``height`` are those of the original after orientation; ``image`` is smaller when a scaled decode
-    was asked for. ``format`` is one of ``SUPPORTED``. ``exif`` holds what ``read_exif`` found.
+    was asked for, and ``frame`` says where the original lies in it. ``format`` is one of ``SUPPORTED``. ``exif`` holds
+    what ``read_exif`` found.
     """
 
     image: Image.Image
     format: str
-    width: int
-    height: int
+    frame: Frame
     exif: Metadata
 
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return self.frame.width
 
-def decode(body: bytes, *, max_pixels: int, at_least: int | None = None) -> Picture:
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.frame.height
+
+
+def decode(
+    body: bytes, *, max_pixels: int, at_least: int | None = None, admit: Callable[[int], None] = lambda pixels: None
+) -> Picture:
     """The picture in ``body``: the first frame of an animation, the first page of a TIFF.
 
     ``at_least`` lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size as long as its short side keeps that many pixels.
-    Safe to call from many threads. Raises UnreadableObject, before any pixel is decoded where the header suffices:
+    ``admit`` is told how many pixels there are before they are decoded, and may wait. Safe to call from many threads.
+    Raises UnreadableObject, before any pixel is decoded where the header suffices:
     ``empty``, ``not_an_image``, ``unsupported_format``, ``too_many_pixels`` (more than ``max_pixels``, or than twice
     Pillow's ``MAX_IMAGE_PIXELS``), ``corrupt_image``, ``out_of_memory``.
     """
     kind = _format_of(body)
     with _QUIET:
         try:
-            return _decode(body, kind, max_pixels, at_least)
+            return _decode(body, kind, max_pixels, at_least, admit)
         except UnreadableObject:
             raise
         except Image.DecompressionBombError as error:
@@ -105,24 +122,32 @@ def decode(body: bytes, *, max_pixels: int, at_least: int | None = None) -> Pict
             raise _corrupt(kind, str(error) or type(error).__name__) from error
 
 
-def _decode(body: bytes, kind: str, max_pixels: int, at_least: int | None) -> Picture:
+def _decode(body: bytes, kind: str, max_pixels: int, at_least: int | None, admit: Callable[[int], None]) -> Picture:
     with Image.open(io.BytesIO(body), formats=[_PLUGINS[kind]]) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise _too_many(f"{width} x {height}", max_pixels)
         if min(width, height) < 1:
             raise _corrupt(kind, f"the header says {width} x {height} pixels")
-        if at_least is not None:
-            image.draft(None, (at_least, at_least))
+        admit(width * height)
+        drafted = None if at_least is None else image.draft(None, (at_least, at_least))
         image.load()
         exif = read_exif(image)
         orientation = _orientation(image)  # read after loading: the TIFF plugin turns the picture itself
         upright = to_rgb(image)
     if orientation in _TURNS:
         upright = upright.transpose(_TURNS[orientation])
+    covered = drafted[1][2:] if drafted else image.size
     if orientation in _SIDEWAYS:
-        width, height = height, width
-    return Picture(upright, kind, width, height, exif)
+        width, height, covered = height, width, covered[::-1]
+    return Picture(upright, kind, Frame(height, width, _box(upright, covered, orientation)), exif)
+
+
+def _box(upright: Image.Image, covered: tuple[float, ...], orientation: int) -> tuple[float, float, float, float]:
+    """Where the picture lies in its pixels: at a fraction of its size it may cover the last row and column in part."""
+    left = upright.width - covered[0] if orientation in _MIRRORED else 0.0
+    top = upright.height - covered[1] if orientation in _UPENDED else 0.0
+    return left, top, left + covered[0], top + covered[1]
 
 
 def _format_of(body: bytes) -> str:

@@ -54,17 +54,16 @@ class Encoder:
         """How pictures are prepared."""
         return self._bundle.recipe
 
-    @property
-    def image_size(self) -> int:
-        """Short side, in pixels, that a picture should bring: what ``decode`` wants for ``at_least``."""
-        return self._bundle.recipe.at_least
-
     def image(self, picture: Picture) -> Vector:
-        """The vector of a picture.
+        """The vector of a picture. Raises as ``embed`` does."""
+        return self.embed(pixels(picture.image, self.recipe, picture.frame))
+
+    def embed(self, prepared: npt.NDArray[np.float32]) -> Vector:
+        """The vector of a picture that is prepared by ``recipe``: float32 (3, height, width).
 
         Raises UnreadableObject (``no_vector``) when the model gives it none, Misconfigured when the model cannot run.
         """
-        raw = self._vision.run({"pixel_values": pixels(picture.image, self.recipe)[np.newaxis]})
+        raw = self._vision.run({"pixel_values": prepared[np.newaxis]})
         return self._unit(raw, UnreadableObject("The model gives this picture no direction.", code="no_vector"))
 
     def images(self, pictures: Sequence[Picture]) -> list[Vector]:
@@ -119,7 +118,7 @@ class _Tower:
         failures = _failures()
         try:
             self._load()
-            feed = {name: offered[name].astype(_DTYPES[kind]) for name, kind in self._inputs.items()}
+            feed = {name: offered[name].astype(_DTYPES[kind], copy=False) for name, kind in self._inputs.items()}
             return np.asarray(self._session.run([self._output], feed)[0])
         except failures as error:
             raise Misconfigured(

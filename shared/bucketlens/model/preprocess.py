@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,11 @@ _FILTERS = range(6)  # Pillow's Resampling: nearest, lanczos, bilinear, bicubic,
 _STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 # Longer than this many times the crop, a resized picture is no longer made as a whole: it could be of any length.
 _LONG = 8
+# A JPEG decoded at a fraction keeps this many times the pixels that are left after resizing. Measured on eleven
+# photographs of 1 to 4 megapixels (mean difference of the normalised result from a full decode, worst picture; 1 -
+# cosine of the embedded model's vectors, worst): 2 to 3 times 0.018 and 6e-4, 3 to 4 times 0.009 and 1e-4, 4 to 6 times 0.005
+# and 4e-5. That Pillow rounds to bytes after each of its two passes costs 0.004 however the picture was decoded.
+_SPARE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +95,64 @@ class Recipe:
 
     @property
     def at_least(self) -> int:
-        """Short side, in pixels, that a scaled decode must keep: twice the resized one, so resizing still averages."""
-        return 2 * (self.size if isinstance(self.size, int) else max(self.size))
+        """Short side, in pixels, that a scaled decode must keep: ``_SPARE`` times the resized one."""
+        return _SPARE * (self.size if isinstance(self.size, int) else max(self.size))
 
 
-def pixels(image: Raster, recipe: Recipe) -> npt.NDArray[np.float32]:
-    """An RGB picture as float32 (3, height, width), channels in the order red, green, blue."""
-    shaped = _shaped(image, recipe)
-    levels = (np.arange(256, dtype=np.float64) * recipe.scale).astype(np.float32)
-    mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
-    table = (levels[:, None] - mean) / std
-    bytes_ = np.asarray(shaped)
-    return np.ascontiguousarray(np.stack([table[bytes_[:, :, channel], channel] for channel in range(3)]))
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What pixels show: a picture of ``height`` x ``width`` that lies in ``box`` of them (left, top, right, bottom)."""
+
+    height: int
+    width: int
+    box: tuple[float, float, float, float]
+
+    @classmethod
+    def of(cls, image: Raster) -> Frame:
+        """The frame of pixels that are the picture itself."""
+        return cls(image.height, image.width, (0.0, 0.0, float(image.width), float(image.height)))
 
 
-def _shaped(image: Raster, recipe: Recipe) -> Raster:
-    height, width = resized_shape(image.height, image.width, recipe)
+def pixels(image: Raster, recipe: Recipe, frame: Frame | None = None) -> npt.NDArray[np.float32]:
+    """An RGB picture as float32 (3, height, width), channels in the order red, green, blue.
+
+    ``frame`` says which picture ``image`` shows at reduced size: the result has the geometry of the original.
+    """
+    shaped = np.asarray(_shaped(image, recipe, frame or Frame.of(image)))
+    made = np.empty((3, *recipe.shape), np.float32)
+    for channel, levels in enumerate(_levels(recipe)):
+        np.take(levels, shaped[:, :, channel], out=made[channel], mode="clip")  # "raise" would go through a buffer
+    return made
+
+
+@lru_cache(maxsize=4)
+def _levels(recipe: Recipe) -> npt.NDArray[np.float32]:
+    """(3, 256): what each byte becomes, by channel."""
+    scaled = (np.arange(256, dtype=np.float64) * recipe.scale).astype(np.float32)
+    mean, std = (np.array(values, np.float32)[:, None] for values in (recipe.mean, recipe.std))
+    table: npt.NDArray[np.float32] = (scaled - mean) / std
+    return table
+
+
+def _shaped(image: Raster, recipe: Recipe, frame: Frame) -> Raster:
+    height, width = resized_shape(frame.height, frame.width, recipe)
     if recipe.crop is None:
-        return image.resize((width, height), recipe.resample)
+        return image.resize((width, height), recipe.resample, box=frame.box)
     tall, wide = recipe.crop
     top, left = (height - tall) // 2, (width - wide) // 2
     if max(height / tall, width / wide) <= _LONG:
-        return image.resize((width, height), recipe.resample).crop((left, top, left + wide, top + tall))
-    return _window(image, recipe, (height, width), (max(top, 0), max(left, 0)))
+        resized = image.resize((width, height), recipe.resample, box=frame.box)
+        return resized.crop((left, top, left + wide, top + tall))
+    return _window(image, recipe, frame, (height, width), (max(top, 0), max(left, 0)))
 
 
-def _window(image: Raster, recipe: Recipe, resized: tuple[int, int], corner: tuple[int, int]) -> Raster:
+def _window(image: Raster, recipe: Recipe, frame: Frame, resized: tuple[int, int], corner: tuple[int, int]) -> Raster:
     """The crop of a resized picture, its outside never made: equal but for rounding, at a cost that stays small."""
     assert recipe.crop is not None  # noqa: S101
-    (height, width), (top, left) = resized, corner
+    (height, width), (top, left), (west, north, east, south) = resized, corner, frame.box
     tall, wide = min(recipe.crop[0], height), min(recipe.crop[1], width)
-    across, down = image.width / width, image.height / height
-    box = (left * across, top * down, (left + wide) * across, (top + tall) * down)
+    across, down = (east - west) / width, (south - north) / height
+    box = (west + left * across, north + top * down, west + (left + wide) * across, north + (top + tall) * down)
     inner = image.resize((wide, tall), recipe.resample, box=box)
     above, before = (tall - recipe.crop[0]) // 2, (wide - recipe.crop[1]) // 2
     return inner.crop((before, above, before + recipe.crop[1], above + recipe.crop[0]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,32 +51,25 @@ def _over_white(image: Image.Image) -> Image.Image:
 def _srgb(image: Image.Image, profile: object) -> Image.Image:
     flat = image if image.mode in _SPACES.values() else image.convert("RGB")
     if isinstance(profile, bytes) and profile:
-        converted = _through_profile(flat, profile)
-        if converted is not None:
-            return converted
+        with suppress(*_BROKEN_PROFILE):
+            transform = _transform(profile, flat.mode)
+            return flat if transform is None else ImageCms.applyTransform(flat, transform) or flat
     if flat.mode == "LAB":
-        laboratory = ImageCms.createProfile("LAB")
-        return _transformed(flat, ImageCms.ImageCmsProfile(laboratory))
+        laboratory = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        return ImageCms.profileToProfile(flat, laboratory, ImageCms.createProfile("sRGB"), outputMode="RGB") or flat
     return flat if flat.mode == "RGB" else flat.convert("RGB")
 
 
-def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if _SPACES.get(source.profile.xcolor_space.strip().upper()) != image.mode:
-            return None
-        if image.mode == "RGB" and (source.profile.profile_description or "").startswith("sRGB"):
-            return image
-        return _transformed(image, source)
-    except _BROKEN_PROFILE:
+@lru_cache(maxsize=8)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From a profile to sRGB; None when that would change nothing. Kept, because building one costs milliseconds and a
+    camera writes the same profile into every file; used by many threads at once. Raises one of ``_BROKEN_PROFILE``."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if _SPACES.get(source.profile.xcolor_space.strip().upper()) != mode:
+        raise ValueError(f"a profile of {source.profile.xcolor_space} in a picture of {mode}")
+    if mode == "RGB" and (source.profile.profile_description or "").startswith("sRGB"):
         return None
-
-
-def _transformed(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
-    done = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    if done is None:
-        raise ValueError("the colour transform gave no picture")
-    return done
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
 def _from_numbers(image: Image.Image) -> Image.Image:

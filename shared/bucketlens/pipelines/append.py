@@ -10,6 +10,9 @@ from bucketlens.errors import Exists, NotFound
 from bucketlens.index import segment
 from bucketlens.index.block import Block
 from bucketlens.model.encode import Encoder
+from bucketlens.model.room import Room
+from bucketlens.pipelines.each import contained
+from bucketlens.pipelines.observe import Eyes
 from bucketlens.records import ModelIdentity, Row
 from bucketlens.search.lineage import Lineage
 from bucketlens.search.view import Views
@@ -28,6 +31,11 @@ class Ingest:
     views: Views
     settings: Settings
 
+    def eyes(self) -> Eyes:
+        """What looking at the images of one batch needs."""
+        room = Room(self.settings.max_image_pixels)
+        return Eyes(self.images, self.encoder.recipe, self.settings, room)
+
 
 def append(collection: str, rows: Sequence[Row], tools: Ingest) -> tuple[list[str], list[str]]:
     """One log segment by one conditional PUT: (new segments, segments that were there already)."""
@@ -43,11 +51,20 @@ def append(collection: str, rows: Sequence[Row], tools: Ingest) -> tuple[list[st
     return [id], []
 
 
-def storable(row: Row, tools: Ingest) -> Row:
-    """The row itself. Raises whatever keeps it from being stored, while it is still alone: in a batch it would take
-    its neighbours along."""
-    Block.of((row,), tools.encoder.identity.dimension)
-    return row
+def storable(rows: Sequence[Row], tools: Ingest, failures: dict[str, str]) -> list[Row]:
+    """The rows that can be stored; why another cannot is noted in ``failures``: in the segment it would take its
+    neighbours along. They are looked at one by one only when together they do not fit."""
+    dimension = tools.encoder.identity.dimension
+    try:
+        Block.of(rows, dimension)
+    except Exception:  # noqa: BLE001  whatever it was is met again below, by the row it belongs to
+        kept = []
+        for row in rows:
+            with contained(failures, row.key):
+                Block.of((row,), dimension)
+                kept.append(row)
+        return kept
+    return list(rows)
 
 
 def check_model(collection: str, tools: Ingest) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC
 
 from bucketlens.errors import Rejected
-from bucketlens.model.decode import Picture
+from bucketlens.model.prepare import Prepared
 from bucketlens.records import Metadata, SourceObject, Value
 from bucketlens.values import flatten, recognise
 
@@ -21,7 +21,7 @@ BUILT_IN = frozenset(
 """Fields the index sets. A user's field of the same name becomes ``meta.<name>``."""
 
 
-def describe(source: SourceObject, picture: Picture, sidecar: SourceObject | None) -> Metadata:
+def describe(source: SourceObject, picture: Prepared, sidecar: SourceObject | None) -> Metadata:
     """All metadata of an image. User metadata wins over the sidecar's only by name: the sidecar is applied last."""
     return {
         **_user_fields({name: recognise(value) for name, value in source.user_metadata.items()}),

@@ -109,10 +109,11 @@ def _settled(now: Versions, known: _Said, wrote: _Said | None, tools: Ingest) ->
 
 def _rows(due: Sequence[str], known: Mapping[str, _Said], tools: Ingest, failures: dict[str, str]) -> list[Row]:
     rows: list[Row] = []
-    for key, seen in ahead(tools.settings.threads, lambda key: look(tools.images, key, tools.settings), due):
+    eyes = tools.eyes()
+    for key, seen in ahead(tools.settings.threads, lambda key: look(eyes, key), due):
         with contained(failures, key):
             after = known[key].sequencer.next_revision()
-            row = storable(row_of(seen.result(), after, tools.encoder, tools.settings), tools)
+            row = row_of(seen.result(), after, tools.encoder)
             if row.kind is not Kind.TOMBSTONE or known[key].versions != _ABSENT:
                 rows.append(row)
-    return rows
+    return storable(rows, tools, failures)

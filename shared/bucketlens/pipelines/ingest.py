@@ -1,4 +1,4 @@
-"""Ingest: event -> decode -> embed -> pack -> log.
+"""Ingest: event -> read -> decode -> embed -> pack -> log. Reading and decoding run ahead of embedding.
 
 Level-triggered: an event only says "look at this key again". What is written is the key as it is now, so duplicated,
 reordered and late events end in the same state. The index's manifest is never touched.
@@ -86,21 +86,18 @@ def _ordered(key: str, at: Sequencer) -> bool:
 def _observe(
     wanted: Mapping[str, Sequencer], tools: Ingest, failures: dict[str, str]
 ) -> tuple[dict[str, Row], dict[str, str | None]]:
-    """The rows to write, and of each object that is there the version of the sidecar that was read with it.
-
-    Bodies are let go as soon as they are rows: a batch may bring more bytes than fit into memory together.
-    """
+    """The rows to write, and of each object that is there the version of the sidecar that was read with it."""
     rows: dict[str, Row] = {}
     sidecars: dict[str, str | None] = {}
-    for key, look_result in ahead(
-        tools.settings.threads, lambda key: look(tools.images, key, tools.settings), sorted(wanted)
-    ):
+    eyes = tools.eyes()
+    for key, look_result in ahead(tools.settings.threads, lambda key: look(eyes, key), sorted(wanted)):
         with contained(failures, key):
             seen = look_result.result()
-            rows[key] = storable(row_of(seen, wanted[key], tools.encoder, tools.settings), tools)
+            rows[key] = row_of(seen, wanted[key], tools.encoder)
             if seen.source is not None:
                 sidecars[key] = seen.sidecar_etag
-    return rows, sidecars
+    kept = {row.key: row for row in storable(list(rows.values()), tools, failures)}
+    return kept, {key: etag for key, etag in sidecars.items() if key in kept}
 
 
 def _changed_meanwhile(read: Mapping[str, str | None], tools: Ingest, failures: dict[str, str]) -> list[str]:

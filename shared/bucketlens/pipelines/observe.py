@@ -1,12 +1,17 @@
-"""One key of the bucket, as it is now, as a row: read -> decode -> embed."""
+"""One key of the bucket, as it is now, as a row: look (read -> decode -> resize), then embed.
+
+Looking is done ahead, in threads, while the model works on earlier keys: what it hands over is small.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bucketlens.errors import UnreadableObject
-from bucketlens.model.decode import decode
 from bucketlens.model.encode import Encoder
+from bucketlens.model.prepare import Prepared, prepare
+from bucketlens.model.preprocess import Recipe
+from bucketlens.model.room import Room
 from bucketlens.pipelines.describe import bare, describe, object_fields
 from bucketlens.records import Kind, Metadata, Rejection, Row, Sequencer, SourceObject
 from bucketlens.settings import Settings
@@ -18,11 +23,13 @@ _SIDECAR_LIMIT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the bucket held when we looked: the object, or why it cannot be one, or neither; likewise its sidecar."""
+    """What the bucket held when we looked: the object and its picture, or why there is none, or neither; likewise its
+    sidecar. ``source`` has no body any more: a batch may bring more bytes than fit into memory together."""
 
     key: str
     source: SourceObject | None
     sidecar: SourceObject | None
+    picture: Prepared | None = None
     refusal: UnreadableObject | None = None
     sidecar_refusal: UnreadableObject | None = None
 
@@ -32,23 +39,40 @@ class Observed:
         return self.sidecar.etag if self.sidecar else None
 
 
-def look(images: Images, key: str, settings: Settings) -> Observed:
-    """Read a key and its sidecar as they are now. Raises Retryable."""
-    sidecar, trouble = _read(images, sidecar_key(key), _SIDECAR_LIMIT, tags=False)
-    source, refusal = _read(images, key, settings.max_image_bytes, tags=settings.object_tags)
-    return Observed(key, source, sidecar, refusal, trouble)
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What looking needs; ``room`` is shared by all threads that look."""
+
+    images: Images
+    recipe: Recipe
+    settings: Settings
+    room: Room
 
 
-def row_of(observed: Observed, sequencer: Sequencer, encoder: Encoder, settings: Settings) -> Row:
+def look(eyes: Eyes, key: str) -> Observed:
+    """Read a key and its sidecar as they are now, and prepare the picture for the model. Raises Retryable."""
+    settings = eyes.settings
+    sidecar, trouble = _read(eyes.images, sidecar_key(key), _SIDECAR_LIMIT, tags=False)
+    source, refusal = _read(eyes.images, key, settings.max_image_bytes, tags=settings.object_tags)
+    if source is None:
+        return Observed(key, None, sidecar, None, refusal, trouble)
+    picture = None
+    try:
+        picture = prepare(source.body, eyes.recipe, max_pixels=settings.max_image_pixels, room=eyes.room)
+    except UnreadableObject as error:
+        refusal = error
+    return Observed(key, replace(source, body=b""), sidecar, picture, refusal, trouble)
+
+
+def row_of(observed: Observed, sequencer: Sequencer, encoder: Encoder) -> Row:
     """The row that says what was observed: an image, a rejection with its reason, or a tombstone."""
-    source = observed.source
+    source, picture = observed.source, observed.picture
     if observed.refusal is not None:
         return _rejection(observed, sequencer, observed.refusal)
-    if source is None:
+    if source is None or picture is None:
         return Row(observed.key, sequencer, Kind.TOMBSTONE)
     try:
-        picture = decode(source.body, max_pixels=settings.max_image_pixels, at_least=encoder.image_size)
-        vector = encoder.image(picture)
+        vector = encoder.embed(picture.pixels)
     except UnreadableObject as refusal:
         return _rejection(observed, sequencer, refusal)
     metadata = {**describe(source, picture, observed.sidecar), **_sidecar_trouble(observed)}

@@ -11,8 +11,8 @@ import numpy as np
 
 from bucketlens.errors import InvalidRequest, NotFound
 from bucketlens.index.block import kind_at, metadata_at, rejection_at, sequencer_at
-from bucketlens.model.decode import decode
 from bucketlens.model.encode import Encoder
+from bucketlens.model.prepare import prepare
 from bucketlens.queries import ByImage, ByKey, ByText, ByVector, Hit, Query
 from bucketlens.records import Kind, Metadata, Rejection, Vector
 from bucketlens.search.files import SnapshotGone
@@ -161,7 +161,7 @@ def _encode(query: Query, tools: QueryTools) -> Vector | None:
             return tools.encoder().text(text)
         case ByImage(body):
             encoder = tools.encoder()
-            return encoder.image(decode(body, max_pixels=tools.settings.max_image_pixels, at_least=encoder.image_size))
+            return encoder.embed(prepare(body, encoder.recipe, max_pixels=tools.settings.max_image_pixels).pixels)
         case ByVector(values):
             return _unit(values)
         case ByKey():
