@@ -255,9 +255,23 @@ def test_an_optimised_bundle_travels_through_the_bucket(desk: Desk) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_bench_compares_the_ingest_loop_with_onnx_runtime_and_loads_each_tower_in_a_process_of_its_own(
-    desk: Desk,
-) -> None:
-    printed = desk.run("bench", desk.origin, "--images", "3")
-    for row in ("decode and embed", "ONNX Runtime alone", "text", "fresh process, vision", "fresh process, text"):
-        assert row in printed
+def test_bench_has_a_row_for_each_bundle_and_precision_and_compares_ingest_with_onnx_runtime(desk: Desk) -> None:
+    for tower in ("vision", "text"):
+        graph = desk.origin / "onnx" / f"{tower}_model.onnx"
+        quantize_dynamic(graph, graph.with_name(f"{tower}_model_int8.onnx"), weight_type=QuantType.QInt8)
+    desk.run("optimise", desk.origin, "--into", desk.folder / "fast")
+    words = ("--variants", "fp32,int8", "--images", "3", "--megapixels", "0.1")
+    printed = desk.run("bench", desk.origin, *words)
+    assert [line.split()[3] for line in printed.splitlines() if "tiny-0" in line] == ["fp32", "int8"]
+    for column in ("load", "first", "image", "text", "ingest", "ratio"):
+        assert column in printed
+    assert "optimised" in desk.run("bench", desk.folder / "fast", "--images", "2")
+
+
+def test_bench_takes_your_own_pictures_and_refuses_a_folder_without_any(desk: Desk) -> None:
+    (desk.folder / "pictures" / "inner").mkdir(parents=True)
+    (desk.folder / "pictures" / "notes.txt").write_text("no picture")
+    assert "no pictures" in desk.refuse("bench", desk.origin, "--pictures", desk.folder / "pictures")
+    for name, kind in (("a.jpg", "JPEG"), ("inner/b.webp", "WEBP")):
+        (desk.folder / "pictures" / name).write_bytes(encoded(drawing(), kind))
+    assert "2 pictures" in desk.run("bench", desk.origin, "--pictures", desk.folder / "pictures")

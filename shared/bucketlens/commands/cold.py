@@ -8,29 +8,35 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bucketlens.model.encode import Tower
 
 
 @dataclass(frozen=True, slots=True)
 class Cold:
-    """Milliseconds to import the runtime, to open the bundle, and from there to the first vector; resident memory in
-    MB before the tower was loaded, and after its first vector."""
+    """Milliseconds to import the runtime, to open the bundle, to load the tower, and from there to its first vector;
+    resident memory in MB before the tower was loaded, and after its first vector."""
 
     imports_ms: float
     open_ms: float
+    load_ms: float
     first_ms: float
     before_mb: float
     after_mb: float
 
 
-def cold(folder: Path, variant: str, tower: str, threads: int = 1) -> Cold:
-    """The costs of ``tower`` ("vision" or "text") in a process of its own, files already in the page cache."""
+def cold(folder: Path, variant: str, tower: Tower, threads: int = 1) -> Cold:
+    """The costs of ``tower`` in a process of its own, files already in the page cache."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_measure, folder, variant, tower, threads).result()
 
 
-def _measure(folder: Path, variant: str, tower: str, threads: int) -> Cold:
+def _measure(folder: Path, variant: str, tower: Tower, threads: int) -> Cold:
     began = time.perf_counter()
     from bucketlens.model.bundle import Bundle
     from bucketlens.model.encode import Encoder
@@ -42,9 +48,14 @@ def _measure(folder: Path, variant: str, tower: str, threads: int) -> Cold:
     bundle = Bundle.open(folder, variant)
     opened, before = time.perf_counter(), _memory_mb()
     encoder = Encoder(bundle, threads)
+    encoder.load(tower)
+    loaded = time.perf_counter()
     _ = encoder.image(sample()) if tower == "vision" else encoder.text("a red car")
     done = time.perf_counter()
-    return Cold((imported - began) * 1e3, (opened - imported) * 1e3, (done - opened) * 1e3, before, _memory_mb())
+    imports, opening, loading, first = (
+        1e3 * (end - at) for at, end in pairwise((began, imported, opened, loaded, done))
+    )
+    return Cold(imports, opening, loading, first, before, _memory_mb())
 
 
 def _memory_mb() -> float:

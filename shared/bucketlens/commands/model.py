@@ -44,13 +44,17 @@ def register(commands: Any) -> None:
     info = _verb(verbs, "info", "say what a bundle is and where it is from", _info)
     info.add_argument("what", nargs="?", default="embedded", metavar="NAME|FOLDER", help=_DEFAULT)
 
-    bench = _verb(verbs, "bench", "measure speed, cold start and memory of a bundle on this machine", _bench)
-    bench.add_argument("what", nargs="?", default="embedded", metavar="NAME|FOLDER", help=_DEFAULT)
-    bench.add_argument("--images", type=_count, default=40, metavar="N", help="drawn pictures (default: %(default)s)")
+    bench = _verb(verbs, "bench", "measure loading, vectors and ingest of bundles on this machine", _bench)
+    bench.add_argument("what", nargs="*", default=["embedded"], metavar="NAME|FOLDER", help=_DEFAULT)
+    bench.add_argument("--variants", type=_names, default=[""], metavar="V,V", help="precisions, such as fp32,int8")
+    bench.add_argument("--images", type=_count, default=40, metavar="N", help="pictures (default: %(default)s)")
+    bench.add_argument("--pictures", type=Path, metavar="FOLDER", help="your own pictures (default: drawn ones)")
+    bench.add_argument("--megapixels", type=float, metavar="M", help="draw JPEGs of this size (default: 0.1 to 0.4)")
     bench.add_argument("--threads", type=_count, default=1, metavar="T", help="of ONNX Runtime (default: %(default)s)")
 
     optimise = _verb(verbs, "optimise", "optimise the graphs offline: a cold start then maps them", _optimise)
     optimise.add_argument("what", nargs="?", default="embedded", metavar="NAME|FOLDER", help=_DEFAULT)
+    optimise.add_argument("--variant", default="", metavar="V", help="precision (default: the bundle's own)")
     optimise.add_argument("--into", type=Path, metavar="FOLDER", help="default: NAME--optimised in the library")
 
 
@@ -65,6 +69,10 @@ def _count(text: str) -> int:
     if not 1 <= number <= 10_000:
         raise argparse.ArgumentTypeError(f"{text} is not between 1 and 10000")
     return number
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _library() -> Library:
@@ -101,15 +109,18 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from bucketlens.commands.bench import bench
+    from bucketlens.commands.bench import bench, drawn, read
 
-    return bench(_library().find(options.what), options.images, options.threads)
+    library = _library()
+    targets = [(library.find(what), variant) for what in options.what for variant in options.variants]
+    pictures = read(options.pictures, options.images) if options.pictures else drawn(options.images, options.megapixels)
+    return bench(targets, pictures, options.threads)
 
 
 def _optimise(options: argparse.Namespace) -> int:
-    from bucketlens.commands.bench import optimise
+    from bucketlens.commands.optimise import optimise
 
     library = _library()
     folder = library.find(options.what)
     name = folder.name if options.what != "embedded" else "embedded"
-    return optimise(folder, options.into or library.root / f"{name}--optimised")
+    return optimise(folder, options.variant, options.into or library.root / f"{name}--optimised")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ _DTYPES: dict[str, npt.DTypeLike] = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
 }
+
+Tower = Literal["vision", "text"]
 
 
 class Encoder:
@@ -53,6 +55,13 @@ class Encoder:
     def recipe(self) -> Recipe:
         """How pictures are prepared."""
         return self._bundle.recipe
+
+    def load(self, tower: Tower) -> None:
+        """Load a tower now instead of with its first vector: after the fork, before the traffic, or to be measured.
+
+        Raises Misconfigured when ONNX Runtime cannot load it.
+        """
+        (self._vision if tower == "vision" else self._text).load()
 
     def image(self, picture: Picture) -> Vector:
         """The vector of a picture. Raises as ``embed`` does."""
@@ -115,32 +124,43 @@ class _Tower:
 
     def run(self, offered: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """The embedding for these inputs; offered inputs the graph does not name are left out, the others cast."""
+        self.load()
         failures = _failures()
         try:
-            self._load()
             feed = {name: offered[name].astype(_DTYPES[kind], copy=False) for name, kind in self._inputs.items()}
             return np.asarray(self._session.run([self._output], feed)[0])
         except failures as error:
-            raise Misconfigured(
-                "ONNX Runtime cannot run this model.",
-                code="bad_model",
-                value=f"{self._path}: {error}",
-                remedy="Use another precision (MODEL_VARIANT), or an export with the inputs transformers.js gives it.",
-            ) from error
+            raise self._refusal(error) from error
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Load the graph, unless that was done."""
         with self._lock:
             if self._session is not None:
                 return
-            import onnxruntime  # noqa: TID251
+            failures = _failures()
+            try:
+                self._open()
+            except failures as error:
+                raise self._refusal(error) from error
 
-            ort: Any = onnxruntime
-            ort.disable_telemetry_events()
-            session = ort.InferenceSession(str(self._path), self._options(ort), providers=["CPUExecutionProvider"])
-            shapes: dict[str, Shape] = {port.name: tuple(port.shape) for port in session.get_outputs()}
-            self._output = embedding_output(shapes, self._output) or self._output
-            self._inputs = {port.name: port.type for port in session.get_inputs()}
-            self._session = session
+    def _open(self) -> None:
+        import onnxruntime  # noqa: TID251
+
+        ort: Any = onnxruntime
+        ort.disable_telemetry_events()
+        session = ort.InferenceSession(str(self._path), self._options(ort), providers=["CPUExecutionProvider"])
+        shapes: dict[str, Shape] = {port.name: tuple(port.shape) for port in session.get_outputs()}
+        self._output = embedding_output(shapes, self._output) or self._output
+        self._inputs = {port.name: port.type for port in session.get_inputs()}
+        self._session = session
+
+    def _refusal(self, error: Exception) -> Misconfigured:
+        return Misconfigured(
+            "ONNX Runtime cannot run this model.",
+            code="bad_model",
+            value=f"{self._path}: {error}",
+            remedy="Use another precision (MODEL_VARIANT), or an export with the inputs transformers.js gives it.",
+        )
 
     def _options(self, ort: Any) -> Any:
         options = ort.SessionOptions()

@@ -27,8 +27,8 @@ _STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_conve
 _LONG = 8
 # A JPEG decoded at a fraction keeps this many times the pixels that are left after resizing. Measured on eleven
 # photographs of 1 to 4 megapixels (mean difference of the normalised result from a full decode, worst picture; 1 -
-# cosine of the embedded model's vectors, worst): 2 to 3 times 0.018 and 6e-4, 3 to 4 times 0.009 and 1e-4, 4 to 6 times 0.005
-# and 4e-5. That Pillow rounds to bytes after each of its two passes costs 0.004 however the picture was decoded.
+# cosine of the embedded model's vectors, worst): 2 to 3 times 0.018 and 6e-4, 3 to 4 times 0.009 and 1e-4, 4 to 6
+# times 0.005 and 4e-5. That Pillow rounds to bytes after each of its two passes costs 0.004 in any case.
 _SPARE = 3
 
 

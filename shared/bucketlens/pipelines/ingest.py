@@ -94,7 +94,7 @@ def _observe(
         with contained(failures, key):
             seen = look_result.result()
             rows[key] = row_of(seen, wanted[key], tools.encoder)
-            if seen.source is not None:
+            if seen.modified is not None:
                 sidecars[key] = seen.sidecar_etag
     kept = {row.key: row for row in storable(list(rows.values()), tools, failures)}
     return kept, {key: etag for key, etag in sidecars.items() if key in kept}

@@ -5,11 +5,15 @@ Looking is done ahead, in threads, while the model works on earlier keys: what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
 
 from bucketlens.errors import UnreadableObject
 from bucketlens.model.encode import Encoder
-from bucketlens.model.prepare import Prepared, prepare
+from bucketlens.model.prepare import prepare
 from bucketlens.model.preprocess import Recipe
 from bucketlens.model.room import Room
 from bucketlens.pipelines.describe import bare, describe, object_fields
@@ -23,20 +27,20 @@ _SIDECAR_LIMIT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the bucket held when we looked: the object and its picture, or why there is none, or neither; likewise its
-    sidecar. ``source`` has no body any more: a batch may bring more bytes than fit into memory together."""
+    """What the bucket held when we looked, without its bytes: a batch may bring more than fit into memory together.
+
+    ``pixels`` are ready for the model; without them the key is refused (``refusal``) or gone. ``metadata`` is that of
+    an image, ``facts`` what a rejection says of its object. ``modified`` is None unless the object was read, and
+    ``sidecar_etag`` unless its sidecar was.
+    """
 
     key: str
-    source: SourceObject | None
-    sidecar: SourceObject | None
-    picture: Prepared | None = None
+    pixels: npt.NDArray[np.float32] | None = None
     refusal: UnreadableObject | None = None
-    sidecar_refusal: UnreadableObject | None = None
-
-    @property
-    def sidecar_etag(self) -> str | None:
-        """The version of the sidecar that was read, None when there was none."""
-        return self.sidecar.etag if self.sidecar else None
+    modified: datetime | None = None
+    metadata: Metadata = field(default_factory=dict)
+    facts: Metadata = field(default_factory=dict)
+    sidecar_etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +58,31 @@ def look(eyes: Eyes, key: str) -> Observed:
     settings = eyes.settings
     sidecar, trouble = _read(eyes.images, sidecar_key(key), _SIDECAR_LIMIT, tags=False)
     source, refusal = _read(eyes.images, key, settings.max_image_bytes, tags=settings.object_tags)
+    version = sidecar.etag if sidecar else None
+    facts: Metadata = {"sidecar_etag": bare(sidecar.etag)} if sidecar else {}
     if source is None:
-        return Observed(key, None, sidecar, None, refusal, trouble)
-    picture = None
+        return Observed(key, refusal=refusal, facts=facts, sidecar_etag=version)
+    facts = {**object_fields(source), **facts}
+    seen = Observed(key, modified=source.modified, facts=facts, sidecar_etag=version)
     try:
         picture = prepare(source.body, eyes.recipe, max_pixels=settings.max_image_pixels, room=eyes.room)
     except UnreadableObject as error:
-        refusal = error
-    return Observed(key, replace(source, body=b""), sidecar, picture, refusal, trouble)
+        return replace(seen, refusal=error)
+    metadata = {**describe(source, picture, sidecar), **_sidecar_trouble(key, trouble)}
+    return replace(seen, pixels=picture.pixels, metadata=metadata)
 
 
 def row_of(observed: Observed, sequencer: Sequencer, encoder: Encoder) -> Row:
     """The row that says what was observed: an image, a rejection with its reason, or a tombstone."""
-    source, picture = observed.source, observed.picture
     if observed.refusal is not None:
         return _rejection(observed, sequencer, observed.refusal)
-    if source is None or picture is None:
+    if observed.pixels is None:
         return Row(observed.key, sequencer, Kind.TOMBSTONE)
     try:
-        vector = encoder.embed(picture.pixels)
+        vector = encoder.embed(observed.pixels)
     except UnreadableObject as refusal:
         return _rejection(observed, sequencer, refusal)
-    metadata = {**describe(source, picture, observed.sidecar), **_sidecar_trouble(observed)}
-    return Row(source.key, sequencer, Kind.IMAGE, vector, metadata)
+    return Row(observed.key, sequencer, Kind.IMAGE, vector, observed.metadata)
 
 
 def sidecar_key(key: str) -> str:
@@ -102,16 +108,11 @@ def _read(images: Images, key: str, limit: int, *, tags: bool) -> tuple[SourceOb
         return None, refusal
 
 
-def _sidecar_trouble(observed: Observed) -> Metadata:
-    refusal = observed.sidecar_refusal
-    return {"sidecar_error": f"{sidecar_key(observed.key)}: {refusal.message}"} if refusal else {}
+def _sidecar_trouble(key: str, refusal: UnreadableObject | None) -> Metadata:
+    return {"sidecar_error": f"{sidecar_key(key)}: {refusal.message}"} if refusal else {}
 
 
 def _rejection(observed: Observed, sequencer: Sequencer, refusal: UnreadableObject) -> Row:
-    source = observed.source
     reason = f"{refusal.message} {refusal.remedy}".strip()
-    rejection = Rejection(refusal.code, reason, source.modified if source else None)
-    metadata = object_fields(source) if source else {}
-    if observed.sidecar:
-        metadata["sidecar_etag"] = bare(observed.sidecar.etag)
-    return Row(observed.key, sequencer, Kind.REJECTED, metadata=metadata, rejection=rejection)
+    rejection = Rejection(refusal.code, reason, observed.modified)
+    return Row(observed.key, sequencer, Kind.REJECTED, metadata=observed.facts, rejection=rejection)
