@@ -103,7 +103,7 @@ def _model(shape: Shape, config: Any) -> torch.nn.Module:
 def _published(shape: Shape, config: Any) -> Mapping[str, object]:
     full: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     if shape.family == "mobileclip":
-        return {"model_type": "mobileclip", "projection_dim": shape.dimension}
+        return {"model_type": "clip", "transformers.js_config": {"dtype": {"vision_model": "fp32"}}}
     if not shape.diff:
         return full
     plain = json.loads(type(config)().to_json_string(use_diff=False))

@@ -73,12 +73,17 @@ def _tower(layers: int, width: int, heads: int, **more: int) -> Mapping[str, int
 
 
 _MOBILE: Mapping[str, object] = {
-    **_clip(256),
+    "crop_size": {"height": 256, "width": 256},
+    "do_center_crop": True,
+    "do_convert_rgb": True,
     "do_normalize": False,
-    "image_mean": [0, 0, 0],
-    "image_std": [1, 1, 1],
+    "do_rescale": True,
+    "do_resize": True,
+    "feature_extractor_type": "CLIPFeatureExtractor",
     "image_processor_type": "CLIPFeatureExtractor",
     "resample": 2,
+    "rescale_factor": 1 / 255,
+    "size": {"shortest_edge": 256},
 }
 
 SHAPES = (
@@ -127,5 +132,5 @@ SHAPES = (
     ),
     Shape("MobileCLIP", "mobileclip", {"image_size": 256}, _tower(2, 512, 8), 512, _MOBILE),
 )
-"""CLIP B/16 has the older one-number sizes. MobileCLIP is a convolutional stand-in with the properties of its bundles:
-256 pixels, bilinear, no mean and std, tokens padded with number 0 to a fixed 77, seen without a mask."""
+"""CLIP B/16 has the older one-number sizes. MobileCLIP is a convolutional stand-in with the files of its bundles, which
+say no more than that it is a CLIP: 256 pixels, bilinear, not normalised, tokens padded with "!" to 77, and no mask."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -19,6 +20,8 @@ from bucketlens.errors import InvalidRequest, Misconfigured, UnreadableObject
 from bucketlens.model.bundle import Bundle
 from bucketlens.model.decode import Picture, decode
 from bucketlens.model.encode import Encoder
+from bucketlens.model.preprocess import pixels
+from bucketlens.model.tokenize import Words
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +213,47 @@ def test_a_query_loads_only_the_tower_it_needs(tmp_path: Path, tower: str) -> No
         assert (encoder.text("red") if tower == "text" else encoder.image(picture())).shape == (64,)
     with pytest.raises(Misconfigured):
         encoder.load("vision" if tower == "text" else "text")
+
+
+def test_mobileclip_s_files_are_enough_although_they_call_it_a_clip_and_say_little_else(tmp_path: Path) -> None:
+    """As its repositories have them: not normalised, and texts padded with "!" to 77 that the tower sees."""
+    folder = make_bundle(tmp_path, dimension=512, image_size=256)
+    end = {"__type": "AddedToken", "content": "[EOS]", "lstrip": False, "normalized": True, "rstrip": False}
+    files: dict[str, dict[str, object]] = {
+        "config.json": {"model_type": "clip", "transformers.js_config": {"dtype": {"vision_model": "fp32"}}},
+        "preprocessor_config.json": {
+            "crop_size": {"height": 256, "width": 256},
+            "do_center_crop": True,
+            "do_convert_rgb": True,
+            "do_normalize": False,
+            "do_rescale": True,
+            "do_resize": True,
+            "feature_extractor_type": "CLIPFeatureExtractor",
+            "image_processor_type": "CLIPFeatureExtractor",
+            "resample": 2,
+            "rescale_factor": 0.00392156862745098,
+            "size": {"shortest_edge": 256},
+        },
+        "tokenizer_config.json": {
+            "eos_token": end,
+            "model_max_length": 77,
+            "pad_token": "!",
+            "tokenizer_class": "CLIPTokenizer",
+        },
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    bundle = Bundle.open(folder)
+    ids = Words(bundle.tokenizer, bundle.rule).tokens("red").ids
+    assert bundle.identity.dimension == 512
+    assert ids.shape == (1, 77)
+    assert set(ids[0, 3:].tolist()) == {bundle_vocabulary(folder)["!"]}
+    seen = pixels(decode(encoded(drawing((300, 400))), max_pixels=10**6).image, bundle.recipe)
+    assert seen.shape == (3, 256, 256)
+    assert 0 <= seen.min() < 0.1 < 0.9 < seen.max() <= 1
+    assert Encoder(bundle).text("red").shape == Encoder(bundle).image(picture()).shape == (512,)
+
+
+def bundle_vocabulary(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    return found

@@ -91,6 +91,10 @@ def test_case_is_taken_away_where_the_tokenizer_leaves_that_to_its_caller(tokeni
 
 
 GEMMA: dict[str, object] = {"tokenizer_class": "GemmaTokenizer", "pad_token": "<pad>", "model_max_length": 10**30}
+CLIP_END: dict[str, object] = {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": False}
+MOBILE: dict[str, object] = {
+    "tokenizer_class": "CLIPTokenizer", "eos_token": CLIP_END, "unk_token": CLIP_END, "pad_token": "!", "model_max_length": 77
+}  # fmt: skip
 CLIP: dict[str, object] = {"model_type": "clip", "text_config": {"max_position_embeddings": 77, "pad_token_id": 1}}
 
 
@@ -105,7 +109,9 @@ CLIP: dict[str, object] = {"model_type": "clip", "text_config": {"max_position_e
         ({"model_type": "siglip2"}, {**GEMMA, "padding_side": "left"}, 64,
          TextRule(64, True, None, "<pad>", left=True, masked=False, lowercase=True)),
         ({"model_type": "clip"}, {"model_input_names": ["input_ids"]}, None, TextRule(77, masked=False)),
-        ({"model_type": "mobileclip"}, {"model_max_length": 77}, None, TextRule(77, True)),
+        ({"model_type": "clip"}, MOBILE, None, TextRule(77, True, pad_token="!")),
+        ({"model_type": "clip"}, {**MOBILE, "pad_token": CLIP_END}, None, TextRule(77, pad_token="<|endoftext|>")),
+        ({"model_type": "clip", "bucketlens": {"padded": False}}, MOBILE, None, TextRule(77, pad_token="!")),
         ({**CLIP, "bucketlens": {"padded": True}}, {}, None, TextRule(77, True, 1)),
     ],
 )  # fmt: skip

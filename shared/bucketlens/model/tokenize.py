@@ -42,8 +42,10 @@ class TextRule:
         """The rule of a bundle's config.json and tokenizer_config.json (empty when there is none).
 
         ``axis`` is the length of the graph's ``input_ids``, None where it is open. A graph of fixed length accepts
-        nothing else. SigLIP was trained on texts padded to the limit and without a mask (big_vision), and MobileCLIP's
-        text towers see the padding too; ``bucketlens.padded`` in config.json overrides. SigLIP 2 was trained on lower
+        nothing else. SigLIP was trained on texts padded to the limit and without a mask (big_vision). MobileCLIP's text
+        towers see the padding too; their bundles say they are CLIP's, but pad with another token than the one that ends
+        a text (to CLIP's own towers, which look back only, padding makes no difference). ``bucketlens.padded`` in
+        config.json overrides. SigLIP 2 was trained on lower
         case, which its Gemma tokenizer does not make (transformers' Siglip2Tokenizer). Raises Misconfigured, naming
         ``where``, when nothing says the limit.
         """
@@ -60,15 +62,16 @@ class TextRule:
                 value=where,
                 remedy="Set it to the number of tokens the text tower reads.",
             )
-        padded = axis is not None or bool(ours.get("padded", siglip or family.startswith("mobileclip")))
-        pad, name = text.get("pad_token_id"), tokenizer_config.get("pad_token")
-        name = name.get("content") if isinstance(name, Mapping) else name
+        name, end = (_content(tokenizer_config.get(token)) for token in ("pad_token", "eos_token"))
+        seen = siglip or (family == "clip" and name is not None and end is not None and name != end)
+        padded = axis is not None or bool(ours.get("padded", seen))
+        pad = text.get("pad_token_id")
         inputs = tokenizer_config.get("model_input_names")
         return cls(
             limit=limit,
             padded=padded,
             pad_id=pad if isinstance(pad, int) and pad >= 0 else None,
-            pad_token=name if isinstance(name, str) else None,
+            pad_token=name,
             left=tokenizer_config.get("padding_side") == "left",
             masked=not siglip and (not isinstance(inputs, list) or "attention_mask" in inputs),
             lowercase=siglip and str(tokenizer_config.get("tokenizer_class")).startswith(("Gemma", "Siglip2")),
@@ -145,6 +148,12 @@ def _lowercase(tokenizer: Any) -> None:
 
     lower, present = normalizers.Lowercase(), tokenizer.normalizer
     tokenizer.normalizer = lower if present is None else normalizers.Sequence([lower, present])
+
+
+def _content(token: object) -> str | None:
+    """A token of tokenizer_config.json, which is a text or an object with one."""
+    content = token.get("content") if isinstance(token, Mapping) else token
+    return content if isinstance(content, str) else None
 
 
 def _inner(config: Mapping[str, object], name: str) -> Mapping[str, object]:
