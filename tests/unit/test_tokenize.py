@@ -109,9 +109,9 @@ CLIP: dict[str, object] = {"model_type": "clip", "text_config": {"max_position_e
         ({"model_type": "siglip2"}, {**GEMMA, "padding_side": "left"}, 64,
          TextRule(64, True, None, "<pad>", left=True, masked=False, lowercase=True)),
         ({"model_type": "clip"}, {"model_input_names": ["input_ids"]}, None, TextRule(77, masked=False)),
-        ({"model_type": "clip"}, MOBILE, None, TextRule(77, True, pad_token="!")),
-        ({"model_type": "clip"}, {**MOBILE, "pad_token": CLIP_END}, None, TextRule(77, pad_token="<|endoftext|>")),
-        ({"model_type": "clip", "bucketlens": {"padded": False}}, MOBILE, None, TextRule(77, pad_token="!")),
+        ({"model_type": "clip"}, MOBILE, None, TextRule(77, True, None, "!")),
+        ({"model_type": "clip"}, {**MOBILE, "pad_token": CLIP_END}, None, TextRule(77, False, None, "<|endoftext|>")),
+        ({"model_type": "clip", "bucketlens": {"padded": False}}, MOBILE, None, TextRule(77, False, None, "!")),
         ({**CLIP, "bucketlens": {"padded": True}}, {}, None, TextRule(77, True, 1)),
     ],
 )  # fmt: skip
