@@ -24,7 +24,7 @@ from bucketlens.index.block import Block
 from bucketlens.pipelines.compact import compact
 from bucketlens.records import Kind, ModelIdentity, Row
 from bucketlens.search.fuse import fuse
-from bucketlens.search.scan import search_part
+from bucketlens.search.scan import search_parts
 from bucketlens.search.view import View
 from bucketlens.store.memory import MemoryStore
 from tests.support.table import COLLECTION, START, Table, sequencer
@@ -79,7 +79,7 @@ def build(vectors: np.ndarray, folder: Path) -> Table:
 def report(console: Console, view: View, vectors: np.ndarray, queries: np.ndarray, truth: list[set[int]]) -> None:
     def ours(query: np.ndarray, filter: dict[str, object], *, exact: bool) -> set[int]:
         condition = parse(filter)
-        found = [search_part(part, query, condition, K, exact=exact) for part in view.parts]
+        found = search_parts(view.parts, query, condition, K, exact=exact)
         return {int(str(hit.key)[7:-4]) for hit in fuse(found, K, None, ())}
 
     def brute(query: np.ndarray) -> set[int]:

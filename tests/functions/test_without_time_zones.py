@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from bucketlens.filters import parse
 from bucketlens.pipelines.compact import compact
-from bucketlens.search.scan import search_part
+from bucketlens.search.scan import search_parts
 from bucketlens.store.memory import MemoryStore
 from tests.support.table import COLLECTION, START, Table, append, image, rejected, tombstone, vector
 
@@ -28,7 +28,7 @@ for hours in (0, 1):
     compact(COLLECTION, table.compactor(), now=START + timedelta(hours=hours), nonce=f"n{hours}")
     append(table.store, [image("images/new.jpg", 100 + hours, dated)])
 condition = parse({"taken_at": {"$gt": "2024-05-01T09:59:59Z", "$lt": "2024-05-02"}})
-found = [search_part(part, vector(1), condition, 50, exact=False) for part in table.view().parts]
+found = search_parts(table.view().parts, vector(1), condition, 50, exact=False)
 print(sum(part.matched for part in found))
 """
 

@@ -16,7 +16,7 @@ from bucketlens.pipelines.compact import compact
 from bucketlens.records import Kind, Row
 from bucketlens.search.fuse import fuse
 from bucketlens.search.plan import Path as SearchPath
-from bucketlens.search.scan import Found, search_part
+from bucketlens.search.scan import Found, search_parts
 from bucketlens.search.view import View
 from bucketlens.store.memory import MemoryStore
 
@@ -48,7 +48,7 @@ def brute_force(rows: dict[str, Row], query: np.ndarray, condition: Filter, k: i
 
 
 def answer(view: View, query: np.ndarray, condition: Filter, k: int, *, exact: bool = False) -> list[Found]:
-    return [search_part(part, query, condition, k, exact=exact) for part in view.parts]
+    return search_parts(view.parts, query, condition, k, exact=exact)
 
 
 def build(folder: Path, seed: int, count: int) -> tuple[View, dict[str, Row]]:
@@ -104,13 +104,13 @@ def test_equal_scores_are_ordered_by_key_across_parts(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[View, dict[str, Row]]:
-    """One shard of 24,000 rows with a graph, a third of it superseded or deleted since."""
+    """One shard of 53,000 rows with a graph, 3,000 of them superseded since."""
     table = Table(MemoryStore(lambda: START), tmp_path_factory.mktemp("large"))
-    rows = {f"images/{n}.jpg": image(f"images/{n}.jpg", n + 1, metadata(n), seed=n) for n in range(24_000)}  # type: ignore[arg-type]
+    rows = {f"images/{n}.jpg": image(f"images/{n}.jpg", n + 1, metadata(n), seed=n) for n in range(53_000)}  # type: ignore[arg-type]
     append(table.store, list(rows.values()))
     compact(COLLECTION, table.compactor(), now=START, nonce="a")
     for n in range(3_000):
-        rows[f"images/{n}.jpg"] = image(f"images/{n}.jpg", n + 50_000, metadata(n), seed=n + 100_000)  # type: ignore[arg-type]
+        rows[f"images/{n}.jpg"] = image(f"images/{n}.jpg", n + 60_000, metadata(n), seed=n + 100_000)  # type: ignore[arg-type]
     append(table.store, [rows[f"images/{n}.jpg"] for n in range(3_000)])
     return table.view(), rows
 
@@ -140,7 +140,7 @@ def test_a_selective_filter_over_a_graph_is_answered_exactly_and_never_short(
     for document in (
         {"n": 7},
         {"colour": "red", "n": {"$lt": 5}},
-        {"key": {"$in": ["images/1.jpg", "images/23999.jpg"]}},
+        {"key": {"$in": ["images/1.jpg", "images/52999.jpg"]}},
     ):
         condition = parse(document)
         found = answer(view, query, condition, 10)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa  # noqa: TID251
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand, Or, Present, matches, parse
 from bucketlens.index.columns import encode, unify
-from bucketlens.index.mask import evaluate
+from bucketlens.index.mask import Masks, evaluate
 from bucketlens.records import Metadata, Value
 
 DATES = ["2024-05-01", "2024-05-01T00:00Z", "2024-05-01T02:00:00+02:00", "2025-01-01"]
@@ -79,3 +80,30 @@ def test_columns_of_the_same_name_do_not_hide_each_other() -> None:
     assert evaluate(parse({"key": "b"}), table).tolist() == [False, True]
     assert evaluate(parse({"key": {"$in": ["x"]}}), table).tolist() == [True, False]
     assert evaluate(parse({"key": {"$exists": True}}), table).all()
+
+
+def test_masks_are_computed_once_and_the_least_recently_used_go_first() -> None:
+    table = as_table([{"a": n} for n in range(100)])
+    masks = Masks(budget=250)
+    one, two, three = (parse({"a": n}) for n in range(3))
+    first = masks.get(one, table)
+    assert first.tolist() == evaluate(one, table).tolist()
+    second = masks.get(two, table)
+    assert masks.get(one, table) is first
+    masks.get(three, table)
+    assert masks.get(one, table) is first
+    assert masks.get(two, table) is not second, "there was room for two"
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = True
+
+
+@given(FILTERS, FILTERS)
+def test_filters_that_python_calls_equal_may_mean_different_things(one: Filter, other: Filter) -> None:
+    table = as_table([{"a": value} for value in (True, 1.0, 0.0, -0.0, False, "1", "true")])
+    masks = Masks()
+    for condition in (one, other, Compare("a", "eq", True), Compare("a", "eq", 1.0)):
+        assert masks.get(condition, table).tolist() == evaluate(condition, table).tolist()
+
+
+def test_the_key_can_be_filtered_through_remembered_masks() -> None:
+    assert Masks().get(parse({"key": "1"}), as_table([{}, {}])).tolist() == [False, True]

@@ -11,27 +11,49 @@ from bucketlens.search.plan import (
     EXACT_BYTES,
     EXACT_RANGES,
     PROBES,
+    ROWS_PER_CANDIDATE,
     VECTOR_RUNS,
     Path,
     choose,
     choose_cold,
+    enough,
     probed,
     runs,
     wanted_candidates,
+    wider,
 )
 
 shards = st.lists(st.lists(st.tuples(st.floats(-1, 1, width=32), st.integers(0, 500)), max_size=60), max_size=4)
 
 
 def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_otherwise() -> None:
-    def path(rows: int, matching: int, k: int = 10, *, has_graph: bool = True, exact: bool = False) -> Path:
-        return choose(rows, matching, k, has_graph=has_graph, exact=exact).path
+    def path(
+        rows: int, matching: int, k: int = 10, *, among: int = 10**6, has_graph: bool = True, exact: bool = False
+    ) -> Path:
+        return choose(rows, matching, k, among=among, has_graph=has_graph, exact=exact).path
 
     assert path(250_000, 250_000) is Path.GRAPH
     assert path(250_000, 250_000, exact=True) is Path.EXACT
     assert path(4_000, 4_000, has_graph=False) is Path.EXACT
-    assert path(250_000, EXACT_BELOW) is Path.EXACT
-    assert path(24_000, 24_000, k=1_000) is Path.EXACT, "the graph would visit a large share"
+    assert path(250_000, 40_000, among=EXACT_BELOW) is Path.EXACT
+    assert path(250_000, 40_000, among=EXACT_BELOW + 1) is Path.GRAPH, "many match in all parts together"
+    assert path(250_000, 10_000) is Path.EXACT, "to scan them is cheaper than to walk the graph"
+    assert path(60_000, 60_000, k=1_000) is Path.EXACT, "the graph would visit a large share"
+
+
+@given(rows=st.integers(50_001, 10**6), share=st.floats(0.01, 1.0), rate=st.floats(0, 1), k=st.integers(1, 1_000))
+def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
+    rows: int, share: float, rate: float, k: int
+) -> None:
+    matching = max(1, int(rows * share))
+    choice = choose(rows, matching, k, among=10**6, has_graph=True, exact=False)
+    spent, last = 0, 0
+    while choice.path is Path.GRAPH and int(choice.candidates * rate) < enough(k):
+        assert choice.candidates >= 2 * last
+        last = choice.candidates
+        spent += choice.candidates * ROWS_PER_CANDIDATE
+        choice = wider(choice, int(choice.candidates * rate), matching, k)
+    assert spent <= 2 * matching
 
 
 def test_a_cold_shard_is_read_exactly_when_that_is_few_reads_of_few_bytes() -> None:

@@ -181,7 +181,8 @@ def _image(value: object) -> bytes:
 def _vector(value: object) -> tuple[float, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_COMPONENTS:
         raise _bad("vector is not a list of numbers.", value, f"Send 1 to {MAX_COMPONENTS:,} numbers.")
-    vector = tuple(_finite(component, "a component of the vector") for component in value)
+    plain = set(map(type, value)) == {float} and math.hypot(*value) <= _LENGTHS[1]  # most are: a quick look
+    vector = tuple(value) if plain else tuple(_finite(component, "a component of the vector") for component in value)
     if not _LENGTHS[0] <= math.hypot(*vector) <= _LENGTHS[1]:
         raise _bad("The vector has no direction.", math.hypot(*vector), "Send a vector of about unit length.")
     return vector

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -12,10 +14,14 @@ import pyarrow as pa  # noqa: TID251
 import pyarrow.compute as pc  # noqa: TID251
 
 from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
+from bucketlens.index.block import filterable
 from bucketlens.index.columns import Type, arrow_type, column_name
 from bucketlens.values import as_instant
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
+
+MASK_BYTES = 4 * 2**20
+"""Masks remembered for each shard: sixteen filters over 262,144 rows."""
 
 _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = {
     "eq": pc.equal,
@@ -45,6 +51,31 @@ def evaluate(condition: Filter, table: pa.Table) -> Mask:
             return _compared(field, op, value, table)
         case Among(field, values):
             return _among(field, values, table)
+
+
+class Masks:
+    """The masks of filters over the rows of one shard, which never change; the least recently used are dropped beyond
+    ``budget`` bytes. Thread-safe: who asks at the same time may compute the same."""
+
+    def __init__(self, budget: int = MASK_BYTES) -> None:
+        self._budget = budget
+        self._held: OrderedDict[str, Mask] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, condition: Filter, rows: pa.Table) -> Mask:
+        """Which rows pass, (n,), read-only. ``rows`` must be the same at every call."""
+        name = repr(condition)  # of two equal filters one may mean the number 1 and the other True
+        with self._lock:
+            if name in self._held:
+                self._held.move_to_end(name)
+                return self._held[name]
+        mask = evaluate(condition, filterable(rows))
+        mask.flags.writeable = False
+        with self._lock:
+            self._held[name] = mask
+            while len(self._held) * len(mask) > self._budget:
+                self._held.popitem(last=False)
+        return mask
 
 
 def _all(parts: tuple[Filter, ...], table: pa.Table) -> Mask:

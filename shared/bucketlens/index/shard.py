@@ -11,11 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
+from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, graph
+<<<<<<< HEAD
 from bucketlens.index.block import Halves, Vectors, filterable, keys_at
+=======
+from bucketlens.index.block import Block, Halves, Mask, filterable, key_at
+>>>>>>> 27bd296 (Warm search: provably exact up to 50,000 matches, remembered masks, links signed without boto3)
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
+from bucketlens.index.mask import Masks
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
 from bucketlens.index.vectors import to_int8
@@ -36,6 +42,7 @@ class Shard:
         self.id = id
         self._parts = frozenset(parts)
         self._locate = locate
+        self._masks = Masks()
 
     @cached_property
     def rows(self) -> pa.Table:
@@ -46,6 +53,10 @@ class Shard:
     def vectors(self) -> Halves:
         """(n, dimension) float16, mapped: one contiguous array."""
         return arrow.vector_array(arrow.map_file(self._locate(VECTORS)).column("vector"))
+
+    def passing(self, condition: Filter) -> Mask:
+        """Which rows pass a filter, (n,), deleted ones included; read-only, and remembered for the next time."""
+        return self._masks.get(condition, self.rows)
 
     @cached_property
     def head(self) -> Head:

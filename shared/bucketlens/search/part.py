@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bucketlens.index.block import Block, Halves, Mask
+from bucketlens.filters import ALWAYS, Filter
+from bucketlens.index.block import Block, Halves, Mask, filterable
 from bucketlens.index.graph import Graph
+from bucketlens.index.mask import evaluate
 
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
@@ -30,6 +33,10 @@ class Rows(Protocol):
     @property
     def graph(self) -> Graph | None:
         """The graph over the same rows, if there is one."""
+        ...
+
+    def passing(self, condition: Filter) -> Mask:
+        """Which rows pass a filter, (n,), counting or not; read-only."""
         ...
 
 
@@ -54,8 +61,12 @@ class HeldRows:
         """Rows in memory have no graph."""
         return None
 
+    def passing(self, condition: Filter) -> Mask:
+        """Which rows pass a filter."""
+        return evaluate(condition, filterable(self.block.table))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Part:
     """Some rows and which of them count. ``name`` is ``log`` or the shard's id."""
 
@@ -63,7 +74,11 @@ class Part:
     source: Rows
     live: Mask
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Rows that count."""
         return int(np.count_nonzero(self.live))
+
+    def matching(self, condition: Filter) -> Mask:
+        """Which rows count and pass the filter, (n,); read-only."""
+        return self.live if condition == ALWAYS else self.live & self.source.passing(condition)

@@ -11,7 +11,7 @@ from bucketlens.index.stats import possible
 from bucketlens.records import Vector
 from bucketlens.search.cold import search_cold
 from bucketlens.search.plan import Choice, Path
-from bucketlens.search.scan import Found, search_part
+from bucketlens.search.scan import Found, search_parts
 from bucketlens.search.view import View
 from bucketlens.search.winners import Unsettled
 
@@ -108,11 +108,8 @@ def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Fo
     settled, parts = view.among(settling)
     dead = dict(zip(settling, settled.dead, strict=True))
     unread = {view.shards[number][0].id for number in (*split.cold, *split.pruned)}
-    found = [
-        search_part(part, asked.query, asked.filter, asked.k, exact=asked.exact)
-        for part in parts
-        if part.name not in unread
-    ]
+    local = [part for part in parts if part.name not in unread]
+    found = search_parts(local, asked.query, asked.filter, asked.k, exact=asked.exact)
     log = next((one for one in found if one.part.name == "log"), None)
     shards = [view.cold(number, dead.get(number), shut=number in split.pruned) for number in split.cold]
     said, contending = ({}, None) if known else (settled.log, log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from bucketlens.errors import NotFound
 from bucketlens.records import SourceObject
+from bucketlens.store.presign import Presigner
 from bucketlens.store.protocol import Blob, ByteRange, Entry
 from bucketlens.store.quick import QuickReader
 from bucketlens.store.refusals import archived, conflict, exists, too_large
@@ -115,6 +116,7 @@ class S3Images:
     def __init__(self, bucket: str, client: S3Client) -> None:
         self._bucket = bucket
         self._client = client
+        self._links = Presigner(bucket, client)
 
     def fetch(self, key: str, *, limit: int, tags: bool = False) -> SourceObject | None:
         """See ``Images.fetch``. One request, two with ``tags``. An archived object is unreadable (``archived``)."""
@@ -135,9 +137,7 @@ class S3Images:
     def link(self, key: str, *, seconds: int) -> str:
         """See ``Images.link``. The URL also dies with the credentials that signed it, which may be sooner."""
         with explained(self._bucket, key):
-            return self._client.generate_presigned_url(
-                "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds
-            )
+            return self._links.url(key, seconds=seconds, at=datetime.now(UTC))
 
     def _fetch(self, key: str, limit: int, tags: bool) -> SourceObject:
         found = self._client.get_object(Bucket=self._bucket, Key=key)
