@@ -104,9 +104,9 @@ def test_equal_scores_are_ordered_by_key_across_parts(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[View, dict[str, Row]]:
-    """One shard of 53,000 rows with a graph, 3,000 of them superseded since."""
+    """One shard of 24,000 rows with a graph, 3,000 of them superseded since."""
     table = Table(MemoryStore(lambda: START), tmp_path_factory.mktemp("large"))
-    rows = {f"images/{n}.jpg": image(f"images/{n}.jpg", n + 1, metadata(n), seed=n) for n in range(53_000)}  # type: ignore[arg-type]
+    rows = {f"images/{n}.jpg": image(f"images/{n}.jpg", n + 1, metadata(n), seed=n) for n in range(24_000)}  # type: ignore[arg-type]
     append(table.store, list(rows.values()))
     compact(COLLECTION, table.compactor(), now=START, nonce="a")
     for n in range(3_000):
@@ -140,7 +140,7 @@ def test_a_selective_filter_over_a_graph_is_answered_exactly_and_never_short(
     for document in (
         {"n": 7},
         {"colour": "red", "n": {"$lt": 5}},
-        {"key": {"$in": ["images/1.jpg", "images/52999.jpg"]}},
+        {"key": {"$in": ["images/1.jpg", "images/23999.jpg"]}},
     ):
         condition = parse(document)
         found = answer(view, query, condition, 10)

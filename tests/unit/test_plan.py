@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bucketlens.search.plan import (
     EXACT_BELOW,
     EXACT_BYTES,
+    EXACT_FILTERED_BELOW,
     EXACT_RANGES,
     PROBES,
     ROWS_PER_CANDIDATE,
@@ -28,15 +29,24 @@ shards = st.lists(st.lists(st.tuples(st.floats(-1, 1, width=32), st.integers(0, 
 
 def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_otherwise() -> None:
     def path(
-        rows: int, matching: int, k: int = 10, *, among: int = 10**6, has_graph: bool = True, exact: bool = False
+        rows: int,
+        matching: int,
+        k: int = 10,
+        *,
+        among: int = 10**6,
+        filtered: bool = False,
+        has_graph: bool = True,
+        exact: bool = False,
     ) -> Path:
-        return choose(rows, matching, k, among=among, has_graph=has_graph, exact=exact).path
+        return choose(rows, matching, k, among=among, filtered=filtered, has_graph=has_graph, exact=exact).path
 
     assert path(250_000, 250_000) is Path.GRAPH
     assert path(250_000, 250_000, exact=True) is Path.EXACT
     assert path(4_000, 4_000, has_graph=False) is Path.EXACT
-    assert path(250_000, 40_000, among=EXACT_BELOW) is Path.EXACT
-    assert path(250_000, 40_000, among=EXACT_BELOW + 1) is Path.GRAPH, "many match in all parts together"
+    assert path(20_000, 20_000, among=EXACT_BELOW) is Path.EXACT
+    assert path(20_001, 20_001, among=EXACT_BELOW + 1) is Path.GRAPH
+    assert path(250_000, 40_000, among=EXACT_FILTERED_BELOW, filtered=True) is Path.EXACT
+    assert path(250_000, 40_000, among=EXACT_FILTERED_BELOW + 1, filtered=True) is Path.GRAPH, "together many match"
     assert path(250_000, 10_000) is Path.EXACT, "to scan them is cheaper than to walk the graph"
     assert path(60_000, 60_000, k=1_000) is Path.EXACT, "the graph would visit a large share"
 
@@ -46,7 +56,7 @@ def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
     rows: int, share: float, rate: float, k: int
 ) -> None:
     matching = max(1, int(rows * share))
-    choice = choose(rows, matching, k, among=10**6, has_graph=True, exact=False)
+    choice = choose(rows, matching, k, among=10**6, filtered=True, has_graph=True, exact=False)
     spent, last = 0, 0
     while choice.path is Path.GRAPH and int(choice.candidates * rate) < enough(k):
         assert choice.candidates >= 2 * last

@@ -9,8 +9,10 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-EXACT_BELOW = 50_000
-"""Up to this many matching rows in all local parts together are scanned, whatever a graph would cost."""
+EXACT_BELOW = 20_000
+"""Up to this many rows in all local parts together are scanned, whatever a graph would cost."""
+EXACT_FILTERED_BELOW = 50_000
+"""The same with a filter, for which a graph is a detour: its candidates are nearest among all rows."""
 OVERSAMPLE = 3
 """Matching candidates per wanted hit that the graph is asked for."""
 MIN_CANDIDATES = 128
@@ -47,7 +49,7 @@ class Choice:
     candidates: int = 0
 
 
-def choose(rows: int, matching: int, k: int, *, among: int, has_graph: bool, exact: bool) -> Choice:
+def choose(rows: int, matching: int, k: int, *, among: int, filtered: bool, has_graph: bool, exact: bool) -> Choice:
     """The path for a local part of ``rows`` stored rows of which ``matching`` count and pass the filter.
 
     ``among`` is how many do in all local parts together.
@@ -56,7 +58,7 @@ def choose(rows: int, matching: int, k: int, *, among: int, has_graph: bool, exa
         return Choice(Path.EXACT, "an exact answer was asked for")
     if not has_graph:
         return Choice(Path.EXACT, "the part is small")
-    if among <= EXACT_BELOW:
+    if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
         return Choice(Path.EXACT, "few rows match")
     return _walked(max(MIN_CANDIDATES, int(k * OVERSAMPLE * rows / matching) + 1), matching, "many rows match")
 

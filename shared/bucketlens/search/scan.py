@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.filters import Filter
+from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Mask
 from bucketlens.index.graph import Graph
 from bucketlens.index.vectors import ranked
@@ -40,27 +40,43 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
     """
     sifted = [_Sifted.of(part, filter) for part in parts]
     among = sum(one.matched for one in sifted)
-    return [_search(one, query, k, among, exact=exact) for one in sifted]
+    return [
+        _search(
+            one,
+            query,
+            k,
+            choose(
+                len(one.mask),
+                one.matched,
+                k,
+                among=among,
+                filtered=filter != ALWAYS,
+                has_graph=one.graph is not None,
+                exact=exact,
+            ),
+        )
+        for one in sifted
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sifted:
-    """A part, which of its rows count and pass the filter, and how many."""
+    """A part, which of its rows count and pass the filter, how many, and the graph over them if any does."""
 
     part: Part
     mask: Mask
     matched: int
+    graph: Graph | None
 
     @classmethod
     def of(cls, part: Part, filter: Filter) -> _Sifted:
         mask = part.matching(filter)
-        return cls(part, mask, part.count if mask is part.live else int(np.count_nonzero(mask)))
+        matched = part.count if mask is part.live else int(np.count_nonzero(mask))
+        return cls(part, mask, matched, part.source.graph if matched else None)
 
 
-def _search(sifted: _Sifted, query: Vector, k: int, among: int, *, exact: bool) -> Found:
-    part, mask, matched = sifted.part, sifted.mask, sifted.matched
-    graph = part.source.graph if matched else None
-    choice = choose(len(mask), matched, k, among=among, has_graph=graph is not None, exact=exact)
+def _search(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> Found:
+    part, mask, matched, graph = sifted.part, sifted.mask, sifted.matched, sifted.graph
     candidates, scanned = np.zeros(0, np.int64), 0
     if graph is not None and choice.path is Path.GRAPH:
         candidates, scanned, choice = _walk(graph, query, sifted, k, choice)
