@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
+from bucketlens.filters import Filter
 from bucketlens.index import columns
-from bucketlens.index.block import Block, Halves, Mask, keys_of
+from bucketlens.index.block import Block, Halves, Mask, filterable, keys_of
+from bucketlens.index.mask import evaluate
 
 
 @dataclass(slots=True)
@@ -56,6 +58,10 @@ class Pile:
     def graph(self) -> None:
         """Rows in memory have no graph."""
         return
+
+    def passing(self, condition: Filter) -> Mask:
+        """Which rows pass a filter, (n,)."""
+        return evaluate(condition, filterable(self.rows))
 
     def keys(self, start: int) -> list[str]:
         """Keys of the rows from ``start`` on."""

@@ -13,11 +13,7 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, graph
-<<<<<<< HEAD
-from bucketlens.index.block import Halves, Vectors, filterable, keys_at
-=======
-from bucketlens.index.block import Block, Halves, Mask, filterable, key_at
->>>>>>> 27bd296 (Warm search: provably exact up to 50,000 matches, remembered masks, links signed without boto3)
+from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
