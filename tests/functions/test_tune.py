@@ -17,7 +17,9 @@ from tests.support.pictures import encoded
 from bucketlens.local.dev import BUCKET, Dev, DevOptions
 from bucketlens.local.s3server import S3Server
 from bucketlens.model.bundle import Bundle
-from bucketlens.store.s3 import connect
+from bucketlens.store.s3 import S3Store, connect
+from bucketlens.table.commit import commit
+from bucketlens.table.generation import Begin
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -85,6 +87,19 @@ def test_a_dry_run_says_what_would_be_gained_and_writes_nothing(dev: tuple[Dev, 
     assert done.returncode == 0, done.stderr
     assert "precision@10" in done.stdout
     assert not (tmp_path / "new").exists()
+
+
+def test_an_unfinished_change_is_abandoned_by_a_command(dev: tuple[Dev, Path], tmp_path: Path) -> None:
+    running, model = dev
+    assert "Nothing to abandon" in tune(running, model, "--abandon").stdout
+    store = S3Store(BUCKET, connect(running.s3.url, credentials=S3Server.credentials))
+    commit(store, "default", Begin("0" * 12, "gone"))
+    refused = tune(running, model, "--labels", "kind", "--into", str(tmp_path / "new"))
+    assert refused.returncode == 1
+    assert "--abandon" in refused.stderr
+    done = tune(running, model, "--abandon")
+    assert (done.returncode, "keeps its model" in done.stdout) == (0, True)
+    assert "Nothing to abandon" in tune(running, model, "--abandon").stdout
 
 
 def test_tuning_improves_the_answers_of_functions_that_still_run_the_earlier_model(

@@ -93,7 +93,7 @@ def test_case_is_taken_away_where_the_tokenizer_leaves_that_to_its_caller(tokeni
 GEMMA: dict[str, object] = {"tokenizer_class": "GemmaTokenizer", "pad_token": "<pad>", "model_max_length": 10**30}
 CLIP_END: dict[str, object] = {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": False}
 MOBILE: dict[str, object] = {
-    "tokenizer_class": "CLIPTokenizer", "eos_token": CLIP_END, "unk_token": CLIP_END, "pad_token": "!", "model_max_length": 77
+    "tokenizer_class": "CLIPTokenizer", "eos_token": CLIP_END, "pad_token": "!", "model_max_length": 77
 }  # fmt: skip
 CLIP: dict[str, object] = {"model_type": "clip", "text_config": {"max_position_embeddings": 77, "pad_token_id": 1}}
 

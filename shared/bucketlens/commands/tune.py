@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,9 @@ def register(commands: Any) -> None:
         epilog="BUCKET, AWS_ENDPOINT_URL, MODEL_URI and the other settings are taken from the environment.",
     )
     tune.add_argument("--labels", metavar="FIELD", default="folder", help="metadata field (default: %(default)s)")
-    tune.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the new model is written")
+    goal = tune.add_mutually_exclusive_group(required=True)
+    goal.add_argument("--into", type=Path, metavar="FOLDER", help="where the new model is written")
+    goal.add_argument("--abandon", action="store_true", help="end a model change that is not finished")
     tune.add_argument("--collection", default="default", metavar="NAME", help="default: %(default)s")
     tune.add_argument("--seed", type=int, default=0, help="decides which images are held out (default: %(default)s)")
     tune.add_argument("--dry-run", action="store_true", help="learn and judge only: write nothing")
@@ -44,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from bucketlens.handlers.wiring import Wiring
 
     wiring = Wiring.of(os.environ)
+    if options.abandon:
+        return _abandon(options.collection, wiring)
     if options.resume:
         bundle, matrix = _written(options.into, options.collection, wiring)
     else:
@@ -54,6 +59,16 @@ def run(options: argparse.Namespace) -> int:
         bundle, matrix = _write(options, learned, wiring), learned.matrix
     _move(options.collection, bundle, matrix, wiring)
     print(f"Deploy it with MODEL_URI={options.into.resolve()}, or upload it first: bucketlens model push.")
+    return 0
+
+
+def _abandon(collection: str, wiring: Wiring) -> int:
+    from bucketlens.pipelines.reproject import abandon
+
+    if abandon(collection, wiring.store):
+        print(f"Collection {collection!r} keeps its model. What was written for the other one is swept later.")
+    else:
+        print(f"Nothing to abandon: collection {collection!r} is not being moved to another model.")
     return 0
 
 
@@ -127,6 +142,7 @@ def _move(collection: str, bundle: Bundle, matrix: Matrix, wiring: Wiring) -> No
             bundle.identity,
             wiring.compact(),
             now=datetime.now(UTC),
+            nonce=secrets.token_hex(4),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print(

@@ -28,9 +28,11 @@ from bucketlens.pipelines.compact import Compact
 from bucketlens.projection import Matrix, project
 from bucketlens.records import ModelIdentity
 from bucketlens.search.view import View
+from bucketlens.store.protocol import Store
 from bucketlens.table.commit import commit
-from bucketlens.table.generation import Begin, Switch
+from bucketlens.table.generation import Abandon, Begin, Switch
 from bucketlens.table.manifest import ObjectRef, ShardEntry, stamp
+from bucketlens.table.snapshot import read_manifest
 
 _ROUNDS = 8
 _TAG_DIGITS = 12
@@ -54,14 +56,16 @@ def reproject(
     tools: Compact,
     *,
     now: datetime,
+    nonce: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ReprojectReport:
     """Move a collection to ``model``, whose vectors are the present ones through ``matrix``. Changes nothing twice.
 
-    ``progress`` hears of (shards done, shards in all). Raises InvalidRequest when the collection has no shards,
-    Retryable when compaction keeps overtaking, Misconfigured while another model change is under way.
+    ``nonce`` is unique to this run; ``progress`` hears of (shards done, shards in all). Raises InvalidRequest when the
+    collection has no shards, Retryable when compaction keeps overtaking, Misconfigured while another model change is
+    under way and when this one is abandoned meanwhile.
     """
-    tag = model.checksum[:_TAG_DIGITS]
+    tag = ""
     built = reused = 0
     for _ in range(_ROUNDS):
         view = tools.views.view(collection, strong=True)
@@ -69,7 +73,7 @@ def reproject(
         if manifest.model == model:
             return ReprojectReport(collection, model, built, reused, manifest.version)
         origin = _origin(view, matrix)
-        commit(tools.store, collection, Begin(tag))
+        tag = tag or commit(tools.store, collection, Begin(model.checksum[:_TAG_DIGITS], nonce)).building
         present = frozenset(entry.key for entry in tools.store.list(keys.root(collection)))
         twins: dict[str, ShardEntry] = {}
         maker = _Maker(tools, collection, matrix, model, tag, present)
@@ -78,7 +82,7 @@ def reproject(
             twins[entry.id] = twin
             built, reused = built + fresh, reused + (not fresh)
             progress(len(twins), len(manifest.shards))
-        step = Switch(origin, model, twins, maker.adapters(origin, view.lineage.adapters), stamp(now))
+        step = Switch(tag, origin, model, twins, maker.adapters(origin, view.lineage.adapters), stamp(now))
         tools.views.forget(collection)
         try:
             after = commit(tools.store, collection, step)
@@ -90,6 +94,17 @@ def reproject(
         code="contention",
         remedy="Run it again; what was built is kept.",
     )
+
+
+def abandon(collection: str, store: Store) -> str:
+    """End an unfinished model change: the present model stays. Its tag, or nothing where none is under way.
+
+    What was written for it is swept like any garbage. A run that is still at it fails instead of switching.
+    """
+    manifest, _ = read_manifest(store, collection)
+    if manifest.building:
+        commit(store, collection, Abandon(manifest.building))
+    return manifest.building
 
 
 def _origin(view: View, matrix: Matrix) -> ModelIdentity:

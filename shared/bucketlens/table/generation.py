@@ -12,13 +12,18 @@ from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Announce a generation, so that the sweep spares what is written for it however long that takes."""
+    """Announce a generation, so that the sweep spares what is written for it however long that takes.
 
-    tag: str
+    ``model`` says which model it is for, ``nonce`` is of this announcement alone: what was written for a generation
+    that was abandoned is never taken for part of a later one, since a sweep may be about to delete it.
+    """
+
+    model: str
+    nonce: str
 
     def in_effect(self, manifest: Manifest) -> bool:
-        """Whether it is announced already: by a run that was interrupted, or one still running. They may share work."""
-        return manifest.building == self.tag
+        """Whether one for this model is announced: by a run that was interrupted, or still runs. They share work."""
+        return manifest.building.startswith(f"{self.model}-")
 
     def apply(self, manifest: Manifest) -> Manifest:
         """The manifest with the announcement. Raises Misconfigured while another generation is being built."""
@@ -27,19 +32,35 @@ class Begin:
                 f"Collection {manifest.collection!r} is being moved to another model.",
                 code="model_change_under_way",
                 value=manifest.building,
-                remedy="Finish that one first: run the same tune again with --resume.",
+                remedy="Run that tune again with --resume to finish it, or end it: bucketlens tune --abandon.",
             )
-        return replace(manifest, building=self.tag)
+        return replace(manifest, building=f"{self.model}-{self.nonce}")
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """End a generation that is not finished. What was written for it is garbage; a run still at it cannot switch."""
+
+    tag: str
+
+    def in_effect(self, manifest: Manifest) -> bool:
+        """Whether it is not announced, or not any more."""
+        return manifest.building != self.tag
+
+    def apply(self, manifest: Manifest) -> Manifest:
+        """The manifest without the announcement."""
+        return replace(manifest, building="")
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Make a generation count. ``twins`` maps the id of each present shard to its entry in the new model.
+    """Make generation ``tag`` count. ``twins`` maps the id of each present shard to its entry in the new model.
 
     ``origin`` is the model the twins were projected from and ``adapters`` lead from it, and from those before it, to
     ``model``.
     """
 
+    tag: str
     origin: ModelIdentity
     model: ModelIdentity
     twins: Mapping[str, ShardEntry]
@@ -51,7 +72,15 @@ class Switch:
         return manifest.model == self.model
 
     def apply(self, manifest: Manifest) -> Manifest:
-        """The next manifest. Raises Conflict when a shard has no twin yet, or the model is no longer the origin."""
+        """The next manifest. Raises Conflict when a shard has no twin yet, or the model is no longer the origin, and
+        Misconfigured when the generation was abandoned: what was written for it may be gone."""
+        if manifest.building != self.tag:
+            raise Misconfigured(
+                f"Moving collection {manifest.collection!r} to {self.model.id} was abandoned while it ran.",
+                code="model_change_abandoned",
+                value=self.tag,
+                remedy="Run it again if it is still wanted.",
+            )
         if manifest.model != self.origin or any(shard.id not in self.twins for shard in manifest.shards):
             raise Conflict(
                 "The collection changed while its new generation was being built.",

@@ -27,6 +27,8 @@ def garbage(manifest: Manifest, listing: Iterable[Entry], now: datetime, grace: 
                 since = datetime.fromisoformat(left) if left else None
             case keys.ShardPart(_, shard) if manifest.building and shard.endswith(f"-{manifest.building}"):
                 since = None
+            case keys.Adapter(_, id) if manifest.building and id.startswith(f"{manifest.building}-"):
+                since = None
             case keys.ShardPart() | keys.Marks() | keys.Merged() | keys.Adapter() if entry.key not in named:
                 left = manifest.retired.get(entry.key)
                 since = datetime.fromisoformat(left) if left else entry.modified
