@@ -74,7 +74,7 @@ class _Truth:
         pieces = range(-(-rows // _PIECE))
         for number, drawn in track(mixture.pieces(list(pieces), _PIECE), "append", total=len(pieces), transient=True):
             piece = drawn[: rows - number * _PIECE]
-            append(store, piece, number * _PIECE, 1, each)
+            append(store, piece, range(number * _PIECE, number * _PIECE + len(piece)), 1, each)
             held = piece.astype(np.float16).astype(np.float32)
             found = held @ self.queries.T / np.linalg.norm(held, axis=1)[:, None]
             for which in range(_QUERIES):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -98,20 +98,19 @@ def _etag(stat: os.stat_result) -> str:
     return f'"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}"'
 
 
-def append(store: FolderStore, vectors: np.ndarray, first: int, at: int, each: int = 100) -> None:
-    """Image rows ``images/<first>.jpg`` and on, all of version ``at``, in log segments of ``each`` rows."""
+def append(store: FolderStore, vectors: np.ndarray, numbers: Sequence[int], at: int, each: int = 100) -> None:
+    """Image rows ``images/<number>.jpg``, all of version ``at``, in log segments of ``each`` rows."""
     model = ModelIdentity("bench", "b" * 32, vectors.shape[1])
     for start in range(0, len(vectors), _AT_ONCE):
-        part = vectors[start : start + _AT_ONCE]
-        numbers = range(first + start, first + start + len(part))
+        part, named = (of[start : start + _AT_ONCE] for of in (vectors, numbers))
         rows = [
             Row(f"images/{n:08}.jpg", sequencer(at), Kind.IMAGE, vector, metadata(n))
-            for n, vector in zip(numbers, part, strict=True)
+            for n, vector in zip(named, part, strict=True)
         ]
         put(store, Block.of(rows, vectors.shape[1]), model, at, each)
 
 
-def bury(store: FolderStore, numbers: list[int], dimension: int, at: int, each: int = 100) -> None:
+def bury(store: FolderStore, numbers: Sequence[int], dimension: int, at: int, each: int = 100) -> None:
     """Tombstones of these rows."""
     rows = [Row(f"images/{n:08}.jpg", sequencer(at), Kind.TOMBSTONE) for n in numbers]
     put(store, Block.of(rows, dimension), ModelIdentity("bench", "b" * 32, dimension), at, each)

@@ -41,7 +41,7 @@ def measure(segments: Sequence[int] = (10, 100, 1_000), dimension: int = 256) ->
             store = FolderStore(Path(folder) / "bucket")
             mixture = Mixture(dimension)
             for number, rows in mixture.pieces(list(range(-(-count // 100))), min(count, 100) * EACH):
-                append(store, rows, number * 100 * EACH, 1)
+                append(store, rows, range(number * 100 * EACH, number * 100 * EACH + len(rows)), 1)
             query = mixture.queries(1)[0]
             found.append({"segments": count, "merged": False, **_costs(store, Path(folder) / "a", query, 10**7)})
             took = _merge(store, Path(folder) / "m")
@@ -56,7 +56,8 @@ def _costs(store: FolderStore, folder: Path, query: np.ndarray, first: int) -> d
     _asked(store, warm, query)
     following = []
     for number in range(REPEATS):
-        append(store, query[None, :].repeat(EACH, axis=0), first + number * EACH, 1)
+        new = range(first + number * EACH, first + (number + 1) * EACH)
+        append(store, query[None, :].repeat(EACH, axis=0), new, 1)
         following.append(_asked(store, warm, query))
     costs = {f"cold_{name}": value for name, value in cold.items()}
     return {**costs, **{f"next_{name}": value for name, value in _best(following).items()}}

@@ -22,6 +22,7 @@ from bucketlens.handlers import compact, ingest, query
 from bucketlens.pipelines.compact import Compact
 from bucketlens.pipelines.query import QueryTools
 from bucketlens.settings import Settings
+from bucketlens.table.policy import Limits
 
 EVENTS = Path(__file__).parents[2] / "events"
 BUCKET = "bucketlens-local"
@@ -345,6 +346,28 @@ def test_compaction_reports_every_collection_and_one_can_be_chosen(world_of: Cal
     both = functions.compact({"source": "aws.scheduler"}, None)["collections"]
     assert [(report["collection"], report["rows_written"]) for report in both] == [("default", 1), ("shop", 0)]  # type: ignore[attr-defined]
     assert [line["function"] for line in functions.lines[1:]] == ["compact"] * 3
+
+
+def test_compaction_begins_no_step_that_the_time_limit_would_end(world_of: Callable[[], World]) -> None:
+    class Context:
+        aws_request_id = "r"
+        left_s = 200.0
+
+        def get_remaining_time_in_millis(self) -> int:
+            return int(self.left_s * 1000)
+
+    world = world_of()
+    functions = Functions(world)
+    for number in range(3):
+        functions.put(f"images/{number}.png", plain(RED))
+        functions.index(f"images/{number}.png")
+    tools = Compact(world.store, world.views(), world.settings, threads=1, limits=Limits(segments=1))
+    handle, context = compact.handler(tools, lambda line: None), Context()
+    (first,) = handle({}, context)["collections"]  # type: ignore[misc]
+    context.left_s = 600.0
+    (second,) = handle({}, context)["collections"]  # type: ignore[misc]
+    assert (first["consolidated"], first["absorbed"], first["steps"]) == (3, 0, 1)
+    assert (second["consolidated"], second["absorbed"], second["steps"]) == (0, 3, 1)
 
 
 def test_a_collection_that_cannot_be_compacted_does_not_stop_the_others(

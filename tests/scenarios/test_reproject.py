@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bucketlens.projection import Matrix, project
 from bucketlens.records import ModelIdentity
 from bucketlens.search.view import View
 from bucketlens.store.memory import MemoryStore
+from bucketlens.table.policy import Limits
 
 TUNED = ModelIdentity("tuned", "1" * 32, DIMENSION)
 TUNED_AGAIN = ModelIdentity("tuned again", "2" * 32, DIMENSION)
@@ -84,6 +86,28 @@ def test_segments_of_the_earlier_model_are_led_through_the_matrix_and_a_compacti
         assert np.abs(held["images/fresh.jpg"] - vector(8)).max() < 2e-3
         compact(COLLECTION, table.compactor(), now=START, nonce="c")
     assert table.view().snapshot.segments == ()
+
+
+def test_merged_segments_of_the_earlier_model_are_led_through_the_matrix_too(tmp_path: Path) -> None:
+    table = ready(tmp_path)
+    for number in range(3):
+        append(table.store, [image(f"images/late{number}.jpg", 200 + number, seed=number)])
+    tools = replace(table.compactor(), limits=Limits(segments=2))
+    reader = table.views()
+    reader.view(COLLECTION, strong=True)
+    compact(COLLECTION, tools, now=START, nonce="m", more=lambda: False)
+    assert table.view().snapshot.manifest.merged
+    wanted = expected(table, matrix(1))
+    reproject(COLLECTION, matrix(1), TUNED, table.compactor(), now=START)
+    append(table.store, [image(f"images/fresh{n}.jpg", 300, seed=9) for n in range(3)], model=TUNED)
+    wanted |= {f"images/fresh{n}.jpg": vector(9) for n in range(3)}
+    for nonce in ("c", "d"):
+        view = reader.view(COLLECTION, strong=True)
+        assert view.model == TUNED
+        assert same(stored(view), wanted), "vectors the reader held were of the earlier model"
+        assert same(stored(table.view()), wanted)
+        compact(COLLECTION, tools, now=START, nonce=nonce)
+    assert not table.view().snapshot.manifest.merged
 
 
 def test_a_second_change_follows_the_first_also_for_vectors_of_the_first_model(tmp_path: Path) -> None:

@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bucketlens.table.manifest import ObjectRef, ShardEntry
-from bucketlens.table.policy import GROWTH, MAX_SHARD_ROWS, SMALLEST_TIER_ROWS, Plan, choose, tier
+from bucketlens.table.manifest import Manifest, MergedEntry, ObjectRef, ShardEntry
+from bucketlens.table.policy import (
+    GROWTH,
+    MAX_SHARD_ROWS,
+    SMALLEST_TIER_ROWS,
+    Limits,
+    Plan,
+    choose,
+    consolidated,
+    oldest,
+    tier,
+)
+from bucketlens.table.snapshot import Snapshot
 
 
 def shard(id: str, rows: int, deleted: int = 0) -> ShardEntry:
@@ -42,6 +53,53 @@ def test_with_nothing_new_and_nothing_wasted_there_is_nothing_to_do() -> None:
 def test_a_shard_with_many_superseded_rows_is_rewritten_even_alone() -> None:
     assert choose([shard("a", 100_000, 31_000), shard("b", 100_000, 29_000)], (), 0).merge == ("a",)
     assert choose([shard("full", MAX_SHARD_ROWS), shard("b", 10)], ("x",), 5).merge == ()
+
+
+def test_of_many_wasted_shards_as_many_are_rewritten_as_make_one_the_worst_first() -> None:
+    shards = [shard(f"s{n}", 100_000, 40_000 + n) for n in range(9)]
+    plan = choose(shards, (), 0)
+    assert plan.merge == ("s5", "s6", "s7", "s8")
+    assert plan.more
+    assert choose(shards[:5], (), 0) == Plan((), ("s1", "s2", "s3", "s4"), more=True)
+    assert choose(shards[:1], (), 0) == Plan((), ("s0",))
+
+
+LOGS = st.builds(
+    lambda merged, sizes: Snapshot(
+        Manifest("default", merged=tuple(logged(number, rows, size) for number, (rows, size) in enumerate(merged))),
+        "e",
+        tuple(f"segment{number}" for number in range(len(sizes))),
+        tuple(sizes),
+    ),
+    st.lists(st.tuples(st.integers(1, 90), st.integers(1, 900)), max_size=8),
+    st.lists(st.integers(1, 400), max_size=12),
+)
+
+
+def logged(number: int, rows: int, size: int) -> MergedEntry:
+    return MergedEntry(ObjectRef(f"m{number}", size, "c"), rows, (f"old{number}",), "2026-01-01T00:00:00+00:00")
+
+
+@settings(max_examples=200, deadline=None)
+@given(LOGS, st.integers(0, 6))
+def test_the_oldest_part_of_the_log_comes_first_and_within_bounds(snapshot: Snapshot, most: int) -> None:
+    limits = Limits(segments=most, merged_bytes=600, rows=100, bytes=1_000)
+    merged, segments = snapshot.manifest.merged, snapshot.segments
+    batch = consolidated(snapshot, limits)
+    assert (batch is None) == (len(segments) <= most)
+    if batch is not None:
+        assert batch.segments == segments[: len(batch.segments)] != ()
+        assert sum(batch.sizes) <= limits.merged_bytes or len(batch.sizes) == 1
+        assert not batch.manifest.merged
+    part = oldest(snapshot, limits)
+    taken = part.manifest.merged
+    assert merged[: len(taken)] == taken
+    assert segments[: len(part.segments)] == part.segments
+    assert taken == merged or not part.segments, "what was merged is older than any segment"
+    assert bool(taken or part.segments) == bool(merged or segments), "there is progress"
+    if len(taken) + len(part.segments) > 1:
+        assert sum(one.rows for one in taken) <= limits.rows
+        assert sum(one.object.size for one in taken) + sum(part.sizes) <= limits.bytes
 
 
 def test_deletions_alone_merge_nothing() -> None:
