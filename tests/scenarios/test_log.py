@@ -168,6 +168,19 @@ def test_a_cold_reader_asks_for_merged_segments_and_what_came_since(tmp_path: Pa
     assert (asked["get"], asked["list"]) == (1 + len(merged) + len(view.snapshot.segments), 1)
 
 
+def test_segments_that_were_merged_still_count_as_the_logs_in_a_certificate(tmp_path: Path) -> None:
+    store = Ticking()
+    fill(store, random.Random(4), 6)
+    told = []
+    for turn in range(3):
+        snapshot = Table(store, tmp_path / f"r{turn}").view().snapshot
+        told.append((snapshot.log_segments, snapshot.newest_segment))
+        only_consolidate(store, tmp_path / f"{turn}", f"n{turn}")
+    assert told[0] == told[1] == (6, told[0][1])
+    snapshot = Table(store, tmp_path / "last").view().snapshot
+    assert (snapshot.log_segments, snapshot.newest_segment) == (0, None)
+
+
 def test_a_reader_that_has_the_segments_does_not_read_what_they_were_merged_into(tmp_path: Path) -> None:
     inner = Ticking()
     written = fill(inner, random.Random(3), 6)

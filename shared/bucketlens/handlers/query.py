@@ -112,7 +112,7 @@ def _description(collection: str, view: View, tools: QueryTools) -> dict[str, ob
         "name": collection,
         "rows": view.count,
         "shards": len(manifest.shards),
-        "log_segments": len(view.snapshot.segments),
+        "log_segments": view.snapshot.log_segments,
         "manifest_version": manifest.version,
         "model": {"id": model.id, "checksum": model.checksum, "dimension": model.dimension, "metric": model.metric},
         "rejected": rejected[:_REJECTIONS_SHOWN],

@@ -137,8 +137,8 @@ def certificate(view: View, searched: Searched, spent: Spent, milliseconds: Mapp
         "gets": spent.gets,
         "bytes": spent.bytes,
         "manifest_version": view.snapshot.manifest.version,
-        "log_segments": len(view.snapshot.segments),
-        "newest_segment": view.snapshot.segments[-1] if view.snapshot.segments else None,
+        "log_segments": view.snapshot.log_segments,
+        "newest_segment": view.snapshot.newest_segment,
         "ms": {stage: round(took, 3) for stage, took in milliseconds.items()},
     }
 

@@ -30,6 +30,17 @@ class Snapshot:
         return self.etag is None and not self.segments
 
     @property
+    def log_segments(self) -> int:
+        """How many log segments are not absorbed, merged or not."""
+        return len(self.segments) + sum(len(one.segments) for one in self.manifest.merged)
+
+    @property
+    def newest_segment(self) -> str | None:
+        """The last of those that was written; None when there is none."""
+        merged = self.manifest.merged[-1].segments if self.manifest.merged else ()
+        return (*merged[-1:], *self.segments[-1:])[-1] if merged or self.segments else None
+
+    @property
     def log_order(self) -> list[str]:
         """Everything the log may be made of, in the order it was written: marks and merged segments by key, segments,
         merged ones included, by id."""
