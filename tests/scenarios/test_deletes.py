@@ -13,7 +13,7 @@ from bucketlens.pipelines.compact import compact
 from bucketlens.records import Kind, Row
 from bucketlens.search.fuse import fuse
 from bucketlens.search.plan import Path as SearchPath
-from bucketlens.search.scan import search_part
+from bucketlens.search.scan import search_parts
 from bucketlens.search.view import View
 from bucketlens.store.memory import MemoryStore
 
@@ -60,7 +60,7 @@ def check(view: View, rows: dict[str, Row]) -> None:
     shared, paths = 0, set()
     for seed in range(30):
         query = vector(10**8 + seed)
-        found = [search_part(part, query, ALWAYS, K, exact=False) for part in view.parts]
+        found = search_parts(view.parts, query, ALWAYS, K, exact=False)
         paths |= {part.choice.path for part in found}
         hits = fuse(found, K, None, None)
         assert len(hits) == K
