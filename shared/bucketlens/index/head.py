@@ -23,10 +23,11 @@ from bucketlens.errors import Corrupt
 from bucketlens.index import arrow
 from bucketlens.index.arrow import ROWS_PER_BATCH, Span
 from bucketlens.index.codes import Coding
+from bucketlens.index.fields import Place
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
 from bucketlens.index.vectors import cosines_int8
-from bucketlens.records import ModelIdentity, Vector
+from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 _HASH_BYTES, _ROW_BYTES, _HALF_BYTES = 8, 4, 2
 _LUCK = 8
@@ -39,7 +40,8 @@ class Outline:
 
     ``firsts`` (clusters + 1,) and ``batches`` (record batches + 1,) are row numbers, the last is the number of rows;
     ``spans`` are the bytes of each record batch in rows.arrow, ``hashes_at`` and ``numbers_at`` where the hashes and
-    the row numbers begin in keys.arrow.
+    the row numbers begin in keys.arrow, ``fields`` where each metadata column is in columns.arrow. ``newest`` is the
+    newest version of any row: what the log says of a key with a version not older is not outdone by this shard.
     """
 
     firsts: npt.NDArray[np.int64]
@@ -49,6 +51,8 @@ class Outline:
     hashes_at: int
     numbers_at: int
     columns: Mapping[str, Column]
+    fields: Sequence[Place]
+    newest: Sequencer
 
     @property
     def rows(self) -> int:
@@ -130,6 +134,8 @@ def pack(head: Head, model: ModelIdentity) -> bytes:
         "codes_at": head.codes_at,
         "mean": [round(component, 7) for component in head.coding.mean.tolist()],
         "scale": head.coding.scale,
+        "fields": outline.fields,
+        "newest": str(outline.newest),
         "columns": {name: asdict(column) for name, column in outline.columns.items()},
     }
     centroids = pa.FixedSizeListArray.from_arrays(pa.array(head.centroids.reshape(-1)), head.dimension)
@@ -151,6 +157,8 @@ def map_head(path: Path) -> Head:
             hashes_at=said["hashes_at"],
             numbers_at=said["numbers_at"],
             columns={name: _column(column) for name, column in said["columns"].items()},
+            fields=[Place(*place) for place in said["fields"]],
+            newest=Sequencer.parse(said["newest"]),
         )
         centroids = table.column("centroid").chunk(0)
         width = centroids.type.list_size

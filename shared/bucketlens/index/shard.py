@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
-from bucketlens.index import arrow, codes, graph
+from bucketlens.index import arrow, codes, fields, graph
 from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.gather import Gathered
@@ -21,10 +21,10 @@ from bucketlens.index.mask import Masks
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
 from bucketlens.index.vectors import to_int8
-from bucketlens.records import ModelIdentity
+from bucketlens.records import ModelIdentity, Sequencer
 
 ROWS, VECTORS, CODES = "rows.arrow", "vectors.arrow", "codes.arrow"
-HEAD, KEYS, GRAPH = "head.arrow", "keys.arrow", "graph.usearch"
+HEAD, KEYS, COLUMNS, GRAPH = "head.arrow", "keys.arrow", "columns.arrow", "graph.usearch"
 GRAPH_MIN_ROWS = 4_096
 """Smaller shards have no graph: scanning 4,096 x 512 float16 rows takes about as long as walking one."""
 
@@ -100,6 +100,8 @@ def build(rows: Gathered, model: ModelIdentity, folder: Path, *, threads: int, s
     order = np.argsort(hashes, kind="stable").astype(np.uint32)
     keys = pa.table({"hash": hashes[order], "row": order})
     (folder / KEYS).write_bytes(arrow.write(keys, rows_per_batch=len(rows)))
+    columns, places = fields.pack(filterable(table))
+    (folder / COLUMNS).write_bytes(columns)
     outline = Outline(
         firsts=clustering.firsts,
         batches=np.array([0, *ends]),
@@ -108,9 +110,11 @@ def build(rows: Gathered, model: ModelIdentity, folder: Path, *, threads: int, s
         hashes_at=arrow.values_at(folder / KEYS, 0),
         numbers_at=arrow.values_at(folder / KEYS, 1),
         columns=collect(filterable(table)),
+        fields=places,
+        newest=max(Sequencer.parse(text) for chunk in table.column("sequencer").chunks for text in chunk.to_pylist()),
     )
     return {
-        **{part: folder / part for part in (ROWS, KEYS)},
+        **{part: folder / part for part in (ROWS, KEYS, COLUMNS)},
         **rebuild(rows.vectors, outline, model, folder, threads=threads),
     }
 

@@ -1,4 +1,4 @@
-"""Shards that are not local, searched by ranged reads alone: codes -> vectors -> rows, each one round of requests.
+"""Shards that are not local, searched by ranged reads alone: columns of the filter -> codes -> vectors and rows.
 
 Heads and deletion vectors are there already: ``search/view.py`` reads them with the log.
 """
@@ -10,18 +10,27 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bucketlens.filters import ALWAYS, Filter
-from bucketlens.index.block import Mask, filterable
+from bucketlens.index import fields
+from bucketlens.index.block import Mask
 from bucketlens.index.codes import estimates
 from bucketlens.index.mask import evaluate
-from bucketlens.index.shard import CODES, VECTORS
+from bucketlens.index.shard import CODES, COLUMNS, VECTORS
 from bucketlens.index.vectors import best, exact_cosines
 from bucketlens.records import Vector
-from bucketlens.search.meter import in_parallel
-from bucketlens.search.plan import Choice, Path, choose_cold, probed, runs, wanted_candidates
-from bucketlens.search.ranges import READERS, Ranges, coalesce
-from bucketlens.search.remote import Cold, Rows, Scores, Sought, stretches, vector_pieces
+from bucketlens.search.plan import (
+    AHEAD_BATCHES,
+    AHEAD_BYTES,
+    Path,
+    choose_cold,
+    probed,
+    runs,
+    wanted_candidates,
+)
+from bucketlens.search.ranges import GAP, Ranges
+from bucketlens.search.remote import Cold, Rows, Scores, Sought, batch_pieces, batches_of, stretches, vector_pieces
+from bucketlens.search.rounds import Asking, side_by_side
 from bucketlens.search.scan import Found
-from bucketlens.search.winners import winners
+from bucketlens.search.winners import SPARE, less, outdone, winners
 from bucketlens.table.log import Said
 
 
@@ -33,52 +42,97 @@ def search_cold(
     filter: Filter,
     k: int,
     ranges: Ranges,
-) -> list[Found]:
-    """The k best rows of these shards together, a ``Found`` for each shard.
+) -> tuple[Found | None, list[Found]]:
+    """What of ``log``, the log's best rows, counts beside these shards; and the k best rows of them together, a
+    ``Found`` for each shard.
 
-    ``said`` is what the log says of keys, ``log`` its best rows. Raises Unsettled, SnapshotGone, Corrupt, Retryable.
+    ``said`` is what the log says of keys. Raises Unsettled, SnapshotGone, Corrupt, Retryable.
     """
     if not shards:
-        return []
-    sought = [
-        Sought(cold, mask, *_chosen(cold, mask, filter))
-        for cold, mask in zip(shards, in_parallel(READERS, lambda cold: _mask(cold, filter), shards), strict=True)
+        return log, []
+    stale, found = side_by_side(ranges, outdone(shards, said, log), _best(shards, said, query, filter, k))
+    return less(log, stale, k) if log else None, found
+
+
+def _best(
+    shards: Sequence[Cold], said: Mapping[str, Said], query: Vector, filter: Filter, k: int
+) -> Asking[list[Found]]:
+    masks = yield from _masks(shards, filter)
+    sought = _planned(shards, masks, filter)
+    promising = yield from _guess(sought, query, k)
+    yield from _score(sought, query, promising)
+    return (yield from winners(sought, said, k))
+
+
+def _masks(shards: Sequence[Cold], filter: Filter) -> Asking[list[Mask]]:
+    """Which rows of each shard count and match: one step, which reads the columns the filter looks at."""
+    looked = fields.looked_at(filter)
+    places = [
+        [place for place in cold.head.outline.fields if place.name in looked and not cold.shut] for cold in shards
     ]
-    _guess(sought, query, k, ranges)
-    _score(sought, query, ranges)
-    return winners(sought, said, log, k, ranges)
+    pieces = [
+        cold.piece(COLUMNS, (place.start, place.end))
+        for cold, wanted in zip(shards, places, strict=True)
+        for place in wanted
+    ]
+    bodies = iter((yield pieces) if pieces else ())
+    masks = []
+    for cold, wanted in zip(shards, places, strict=True):
+        streams = [(place.name, next(bodies)) for place in wanted]
+        if cold.shut:
+            masks.append(np.zeros_like(cold.alive))
+        elif filter == ALWAYS:
+            masks.append(cold.alive)
+        else:
+            table = fields.unpack(streams, len(cold.alive), cold.entry.parts[COLUMNS].key)
+            masks.append(cold.alive & evaluate(filter, table))
+    return masks
 
 
-def _mask(cold: Cold, filter: Filter) -> Mask:
-    if cold.shut:
-        return np.zeros_like(cold.alive)
-    return cold.alive if filter == ALWAYS else cold.alive & evaluate(filter, filterable(cold.shard.rows))
+def _planned(shards: Sequence[Cold], masks: Sequence[Mask], filter: Filter) -> list[Sought]:
+    """The path of each shard. Those whose matching vectors are the fewest reads come first, for all shards together
+    must not be more than a few."""
+    costs = [_cost(cold, mask, filter) for cold, mask in zip(shards, masks, strict=True)]
+    sought: dict[int, Sought] = {}
+    reads, size = 0, 0
+    for number in sorted(range(len(shards)), key=lambda number: costs[number]):
+        cold, mask = shards[number], masks[number]
+        matched = int(np.count_nonzero(mask))
+        choice = choose_cold(matched, reads + costs[number][0], size + costs[number][1])
+        if choice.path is Path.EXACT:
+            reads, size = reads + costs[number][0], size + costs[number][1]
+        sought[number] = Sought(cold, mask, matched, choice)
+    return [sought[number] for number in range(len(shards))]
 
 
-def _chosen(cold: Cold, mask: Mask, filter: Filter) -> tuple[int, Choice]:
-    matched = int(np.count_nonzero(mask))
-    if not matched:
-        return 0, Choice(Path.EXACT, "no row matches")
+def _cost(cold: Cold, mask: Mask, filter: Filter) -> tuple[int, int]:
+    """Reads and bytes that bring the vectors of all matching rows."""
     if filter == ALWAYS:
-        return matched, choose_cold(matched, 1, cold.entry.parts[VECTORS].size)
-    wanted = coalesce(vector_pieces(cold, np.flatnonzero(mask)))
-    return matched, choose_cold(matched, len(wanted), sum(piece.end - piece.start for piece in wanted))
+        return (1, cold.entry.parts[VECTORS].size) if mask.any() else (0, 0)
+    rows, (start, end) = np.flatnonzero(mask), cold.head.vector_span(0, 1)
+    if not len(rows):
+        return 0, 0
+    between = (np.diff(rows) - 1) * (end - start)
+    skipped = between[between > GAP]
+    return len(skipped) + 1, int((rows[-1] - rows[0] + 1) * (end - start) - skipped.sum())
 
 
-def _guess(sought: Sequence[Sought], query: Vector, k: int, ranges: Ranges) -> None:
-    """Candidates: of exact shards every matching row, of the others the best by their codes."""
+def _guess(sought: Sequence[Sought], query: Vector, k: int) -> Asking[list[tuple[Sought, int]]]:
+    """Candidates: of exact shards every matching row, of the others the best by their codes. Returns rows that may be
+    hits, the likeliest first."""
     for one in sought:
         if one.choice.path is Path.EXACT:
             one.rows = np.flatnonzero(one.mask)
+    promising = [(one, row) for one in sought if len(one.rows) <= k + SPARE for row in one.rows.tolist()]
     coded = [one for one in sought if one.choice.path is not Path.EXACT]
     if not coded:
-        return
+        return promising
     closeness = [one.cold.head.closeness(query) for one in coded]
     chosen = probed(closeness, [one.counts for one in coded], k)
     spans = [one.cold.head.outline.firsts for one in coded]
     bodies = iter(
-        ranges.read(
-            [
+        (
+            yield [
                 one.cold.piece(CODES, one.cold.head.code_span(int(firsts[cluster]), int(firsts[cluster + 1])))
                 for one, firsts, clusters in zip(coded, spans, chosen, strict=True)
                 for cluster in clusters
@@ -98,16 +152,42 @@ def _guess(sought: Sequence[Sought], query: Vector, k: int, ranges: Ranges) -> N
             which.append(np.full(len(inside), number))
     top = best(np.concatenate(guesses), wanted_candidates(k))
     top = top[runs(np.concatenate(clusters)[top], k)]
+    near_which, near_rows = np.concatenate(which)[top], np.concatenate(rows)[top]
     for number, one in enumerate(coded):
-        one.rows = np.sort(np.concatenate(rows)[top[np.concatenate(which)[top] == number]])
+        one.rows = np.sort(near_rows[near_which == number])
+    likely = zip(near_which.tolist(), near_rows.tolist(), strict=True)
+    return promising + [(coded[number], row) for number, row in likely]
 
 
-def _score(sought: Sequence[Sought], query: Vector, ranges: Ranges) -> None:
-    """The candidates' cosines, best first, ties in the order of the rows."""
-    bodies = iter(ranges.read([piece for one in sought for piece in vector_pieces(one.cold, one.rows)]))
+def _score(sought: Sequence[Sought], query: Vector, promising: Sequence[tuple[Sought, int]]) -> Asking[None]:
+    """The candidates' cosines, best first, ties in the order of the rows. In the same step, record batches of rows that
+    may be hits: mostly those that are, and then no further step is needed."""
+    along = _along(promising)
+    vectors = [piece for one in sought for piece in vector_pieces(one.cold, one.rows)]
+    pieces = [*vectors, *(batch_pieces(one.cold, [batch])[0] for one, batch in along)]
+    read = (yield pieces) if pieces else []
+    for (one, batch), body in zip(along, read[len(vectors) :], strict=True):
+        one.blocks[batch] = body
+    bodies = iter(read)
     for one in sought:
-        vectors = np.frombuffer(b"".join(next(bodies) for _ in stretches(one.rows)), dtype=np.float16)
-        scores = exact_cosines(query, vectors.reshape(-1, one.cold.head.dimension))
+        halves = np.frombuffer(b"".join(next(bodies) for _ in stretches(one.rows)), dtype=np.float16)
+        scores = exact_cosines(query, halves.reshape(-1, one.cold.head.dimension))
         order = np.argsort(-scores, kind="stable")
         one.rows, one.scores = one.rows[order], scores[order]
         one.scanned = max(one.scanned, len(order))
+
+
+def _along(promising: Sequence[tuple[Sought, int]]) -> list[tuple[Sought, int]]:
+    """Record batches of the likeliest rows, few and of few bytes."""
+    found: list[tuple[Sought, int]] = []
+    size = 0
+    for one, row in promising:
+        (batch,) = batches_of(one.cold, np.array([row]))
+        start, end = one.cold.head.outline.spans[batch]
+        if any(other is one and number == batch for other, number in found):
+            continue
+        if len(found) == AHEAD_BATCHES or size + end - start > AHEAD_BYTES:
+            break
+        found.append((one, batch))
+        size += end - start
+    return found

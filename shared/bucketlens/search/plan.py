@@ -29,6 +29,9 @@ VECTOR_RUNS = 24
 EXACT_RANGES = 48
 EXACT_BYTES = 4 * 2**20
 """A cold search with a filter is exact when the matching vectors are had in so many ranged reads of so many bytes."""
+AHEAD_BATCHES = 12
+AHEAD_BYTES = 4 * 2**20
+"""Record batches of likely hits that a cold search reads together with the candidates' vectors."""
 
 
 class Path(Enum):
@@ -82,7 +85,10 @@ def _walked(candidates: int, matching: int, reason: str) -> Choice:
 
 
 def choose_cold(matching: int, ranges: int, size: int) -> Choice:
-    """The path for a shard that is not local: its matching vectors lie in ``ranges`` ranges of ``size`` bytes."""
+    """The path for a shard that is not local: its matching vectors, and those of shards searched exactly with it, lie
+    in ``ranges`` ranges of ``size`` bytes."""
+    if not matching:
+        return Choice(Path.EXACT, "no row matches")
     if ranges <= EXACT_RANGES and size <= EXACT_BYTES:
         return Choice(Path.EXACT, "the matching vectors are few reads")
     return Choice(Path.CLUSTERS, "the shard is not local", matching)

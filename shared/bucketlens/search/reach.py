@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bucketlens.index.shard import CODES, HEAD, KEYS, ROWS, VECTORS
+from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.ranges import Ranges
@@ -47,4 +47,4 @@ class Reach:
             self.hydrator.want([(entry.id, self._mapped(entry)) for entry in entries])
 
     def _mapped(self, entry: ShardEntry) -> list[ObjectRef]:
-        return [ref for part, ref in entry.parts.items() if part not in (HEAD, CODES)]
+        return [ref for part, ref in entry.parts.items() if part not in (HEAD, CODES, COLUMNS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,8 @@ class Cold:
 
 @dataclass(slots=True)
 class Sought:
-    """One shard during one search: matching rows, the path, and the best rows so far with their scores."""
+    """One shard during one search: matching rows, the path, the best rows so far with their scores, and what was read
+    of its rows: record batches by number."""
 
     cold: Cold
     mask: Mask
@@ -58,6 +59,7 @@ class Sought:
     rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     scores: Scores = field(default_factory=lambda: np.zeros(0, np.float32))
     scanned: int = 0
+    blocks: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def counts(self) -> Rows:
@@ -81,10 +83,14 @@ def stretches(rows: Rows) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), (lasts + 1).tolist(), strict=True))
 
 
-def row_pieces(cold: Cold, rows: Rows) -> list[Piece]:
-    """Where the record batches are that hold these rows."""
-    outline = cold.head.outline
-    return [cold.piece(ROWS, outline.spans[batch]) for batch in np.unique(outline.batch_of(rows)).tolist()]
+def batches_of(cold: Cold, rows: Rows) -> list[int]:
+    """The record batches that hold these rows, each once, in the order of the rows."""
+    return list(dict.fromkeys(cold.head.outline.batch_of(rows).tolist()))
+
+
+def batch_pieces(cold: Cold, batches: Iterable[int]) -> list[Piece]:
+    """Where these record batches are."""
+    return [cold.piece(ROWS, cold.head.outline.spans[batch]) for batch in batches]
 
 
 def key_pieces(cold: Cold, hashed: int) -> list[Piece]:
@@ -94,12 +100,12 @@ def key_pieces(cold: Cold, hashed: int) -> list[Piece]:
     return [cold.piece(KEYS, outline.hash_span(places)), cold.piece(KEYS, outline.number_span(places))]
 
 
-def rows_of(cold: Cold, rows: Rows, blocks: Iterator[bytes]) -> pa.Table:
+def rows_of(cold: Cold, rows: Rows, blocks: Mapping[int, bytes]) -> pa.Table:
     """Keys and metadata of the rows, ascending, out of their record batches."""
     outline = cold.head.outline
     batches = outline.batch_of(rows)
     tables = []
     for batch in np.unique(batches).tolist():
-        whole = read_batch(outline.schema, next(blocks), cold.entry.parts[ROWS].key)
+        whole = read_batch(outline.schema, blocks[batch], cold.entry.parts[ROWS].key)
         tables.append(whole.take((rows[batches == batch] - outline.batches[batch]).astype(np.int64)))
     return unify(tables)

@@ -1,13 +1,15 @@
 """The best candidates of a cold search become hits: their rows are read, and checked against what the log says.
 
 Which rows the log supersedes is not known beforehand: reading every key to learn it would cost more than the search.
-So a few more rows than wanted are read while the log has keys, and a hit of the log is looked for among the keys of
-the shards, whose row may be newer. When that is not enough, ``Unsettled`` says so.
+So a few more rows than wanted are read while the log has keys. A hit of the log counts unless a shard has a newer row
+of its key; of a shard whose newest row is not newer that needs no asking. When that is not enough, ``Unsettled`` says
+so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +18,8 @@ from bucketlens.index.block import Block, Halves, key_at, sequencer_at
 from bucketlens.index.shard import key_hashes
 from bucketlens.search.part import HeldRows, Part
 from bucketlens.search.ranges import Ranges
-from bucketlens.search.remote import Cold, Rows, Sought, key_pieces, row_pieces, rows_of, vector_pieces
+from bucketlens.search.remote import Cold, Rows, Sought, batch_pieces, batches_of, key_pieces, rows_of, vector_pieces
+from bucketlens.search.rounds import Asking
 from bucketlens.search.scan import Found
 from bucketlens.table.log import Said
 
@@ -31,9 +34,7 @@ class Unsettled(Exception):
     """The log supersedes too much, or is superseded: read the keys of the shards and search again."""
 
 
-def winners(
-    sought: Sequence[Sought], said: Mapping[str, Said], log: Found | None, k: int, ranges: Ranges
-) -> list[Found]:
+def winners(sought: Sequence[Sought], said: Mapping[str, Said], k: int) -> Asking[list[Found]]:
     """The best candidates that the log does not supersede, with their rows."""
     scores = np.concatenate([one.scores for one in sought])
     which = np.concatenate([np.full(len(one.rows), number) for number, one in enumerate(sought)])
@@ -43,8 +44,8 @@ def winners(
     while True:
         top = order[:taken]
         picked = [np.sort(rows[top[which[top] == number]]) for number in range(len(sought))]
-        contenders = _contenders(log, float(scores[top[-1]]) if taken < len(order) else -np.inf)
-        found = _read(sought, picked, contenders, said, ranges)
+        yield from _read(sought, picked)
+        found = [_found(one, chosen, said) for one, chosen in zip(sought, picked, strict=True)]
         if not said or sum(len(one.rows) for one in found) >= k:
             return found
         if taken == len(order):
@@ -55,62 +56,80 @@ def winners(
     return found
 
 
-def _read(
-    sought: Sequence[Sought],
-    picked: Sequence[Rows],
-    contenders: Sequence[str],
-    said: Mapping[str, Said],
-    ranges: Ranges,
-) -> list[Found]:
-    """The picked rows of each shard; in the same round, where the shards would have what the log's best rows say."""
-    wanted = [piece for one, rows in zip(sought, picked, strict=True) for piece in row_pieces(one.cold, rows)]
-    hashed = key_hashes(contenders).tolist()
-    asked = [piece for one in sought for each in hashed for piece in key_pieces(one.cold, each)]
-    bodies = ranges.read([*wanted, *asked])
-    _check_log(sought, contenders, hashed, said, bodies[len(wanted) :], ranges)
-    blocks = iter(bodies)
-    return [_found(one, rows, said, blocks) for one, rows in zip(sought, picked, strict=True)]
-
-
-def _contenders(log: Found | None, floor: float) -> list[str]:
+def outdone(shards: Sequence[Cold], said: Mapping[str, Said], log: Found | None) -> Asking[frozenset[str]]:
+    """Keys of the log's best rows of which a shard has a newer row. Two steps; none when all are newer than any."""
     if log is None:
-        return []
-    return [
-        key_at(log.part.source.rows, row)
-        for row, score in zip(log.rows.tolist(), log.scores.tolist(), strict=True)
-        if score >= floor
+        return frozenset()
+    keys = [key_at(log.part.source.rows, row) for row in log.rows.tolist()]
+    asked = [
+        (cold, key, hashed)
+        for cold in shards
+        for key, hashed in zip(keys, key_hashes(keys).tolist(), strict=True)
+        if said[key].sequencer < cold.head.outline.newest
     ]
+    if not asked:
+        return frozenset()
+    bodies = yield [piece for cold, _, hashed in asked for piece in key_pieces(cold, hashed)]
+    pairs = zip(bodies[::2], bodies[1::2], strict=True)
+    held = [(cold, key, _alive(cold, hashed, *pair)) for (cold, key, hashed), pair in zip(asked, pairs, strict=True)]
+    pieces = [piece for cold, _, rows in held for piece in batch_pieces(cold, batches_of(cold, rows))]
+    blocks = iter((yield pieces))
+    newer = set()
+    for cold, key, rows in held:
+        table = rows_of(cold, rows, {batch: next(blocks) for batch in batches_of(cold, rows)})
+        for position in range(len(rows)):
+            if key_at(table, position) == key and said[key].sequencer < sequencer_at(table, position):
+                newer.add(key)
+    return frozenset(newer)
 
 
-def _check_log(
-    sought: Sequence[Sought],
-    contenders: Sequence[str],
-    hashed: Sequence[int],
-    said: Mapping[str, Said],
-    bodies: Sequence[bytes],
-    ranges: Ranges,
-) -> None:
-    """Raises Unsettled when a shard has a newer row of a key than the log."""
-    pairs = iter(zip(bodies[::2], bodies[1::2], strict=True))
-    for one in sought:
-        found: dict[int, str] = {}
-        for key, each in zip(contenders, hashed, strict=True):
-            hashes, numbers = (
-                np.frombuffer(body, kind) for body, kind in zip(next(pairs), ("<u8", "<u4"), strict=True)
-            )
-            found.update(dict.fromkeys(numbers[hashes == each].tolist(), key))
-        present = np.array(sorted(row for row in found if one.cold.alive[row]), dtype=np.int64)
-        blocks = iter(ranges.read(row_pieces(one.cold, present)))
-        table = rows_of(one.cold, present, blocks)
-        for position, row in enumerate(present.tolist()):
-            key = key_at(table, position)
-            if key == found[row] and said[key].sequencer < sequencer_at(table, position):
-                raise Unsettled
+def less(log: Found, keys: frozenset[str], k: int) -> Found:
+    """The log's best rows without those keys. Raises Unsettled when others would take their place."""
+    kept = np.array([key_at(log.part.source.rows, row) not in keys for row in log.rows.tolist()], dtype=bool)
+    dropped = len(kept) - int(kept.sum())
+    if dropped and len(kept) - dropped < k and len(kept) < log.matched:
+        raise Unsettled
+    return replace(log, rows=log.rows[kept], scores=log.scores[kept], matched=log.matched - dropped)
 
 
-def _found(one: Sought, rows: Rows, said: Mapping[str, Said], blocks: Iterator[bytes]) -> Found:
+def find_cold(cold: Cold, key: str, ranges: Ranges) -> tuple[pa.Table, int, Halves] | None:
+    """The row of a key that counts in this shard, as a table of one row, with its vector; None without one."""
+    (hashed,) = key_hashes([key]).tolist()
+    hashes, numbers = ranges.read(key_pieces(cold, hashed))
+    rows = _alive(cold, hashed, hashes, numbers)
+    batches, places = batches_of(cold, rows), [vector_pieces(cold, rows[at : at + 1])[0] for at in range(len(rows))]
+    bodies = ranges.read([*batch_pieces(cold, batches), *places])
+    table = rows_of(cold, rows, dict(zip(batches, bodies, strict=False)))
+    for position in range(len(rows)):
+        if key_at(table, position) == key:
+            vector = np.frombuffer(bodies[len(batches) + position], np.float16)
+            return table.slice(position, 1), 0, vector.reshape(1, -1)
+    return None
+
+
+def _alive(cold: Cold, hashed: int, hashes: bytes, numbers: bytes) -> Rows:
+    """Counting rows whose key has this hash, ascending, out of the bytes of ``key_pieces``."""
+    rows: Rows = np.sort(np.frombuffer(numbers, "<u4")[np.frombuffer(hashes, "<u8") == hashed].astype(np.int64))
+    return np.asarray(rows[cold.alive[rows]])
+
+
+def _read(sought: Sequence[Sought], picked: Sequence[Rows]) -> Asking[None]:
+    """The record batches of the picked rows that were not read yet."""
+    missing = [
+        (one, batch)
+        for one, rows in zip(sought, picked, strict=True)
+        for batch in batches_of(one.cold, rows)
+        if batch not in one.blocks
+    ]
+    if missing:
+        bodies = yield [batch_pieces(one.cold, [batch])[0] for one, batch in missing]
+        for (one, batch), body in zip(missing, bodies, strict=True):
+            one.blocks[batch] = body
+
+
+def _found(one: Sought, rows: Rows, said: Mapping[str, Said]) -> Found:
     """The shard's rows among the best that count, with their keys and metadata in memory."""
-    table = rows_of(one.cold, rows, blocks)
+    table = rows_of(one.cold, rows, one.blocks)
     counts = np.array([_counts(table, position, said) for position in range(len(rows))], dtype=bool)
     place = {row: position for position, row in enumerate(one.rows.tolist())}
     scores = one.scores[[place[row] for row in rows[counts].tolist()]] if counts.any() else np.zeros(0, np.float32)
@@ -126,17 +145,3 @@ def _counts(table: pa.Table, row: int, said: Mapping[str, Said]) -> bool:
     """Whether the row is newer than what the log says of its key, if it says anything."""
     known = said.get(key_at(table, row)) if said else None
     return known is None or known.sequencer < sequencer_at(table, row)
-
-
-def find_cold(cold: Cold, key: str, ranges: Ranges) -> tuple[pa.Table, int, Halves] | None:
-    """The row of a key that counts in this shard, as a table of one row, with its vector; None without one."""
-    (hashed,) = key_hashes([key]).tolist()
-    hashes, numbers = ranges.read(key_pieces(cold, hashed))
-    held = np.sort(np.frombuffer(numbers, "<u4")[np.frombuffer(hashes, "<u8") == hashed].astype(np.int64))
-    held = held[cold.alive[held]]
-    table = rows_of(cold, held, iter(ranges.read(row_pieces(cold, held))))
-    for position in range(len(held)):
-        if key_at(table, position) == key:
-            (body,) = ranges.read(vector_pieces(cold, held[position : position + 1]))
-            return table.slice(position, 1), 0, np.frombuffer(body, np.float16).reshape(1, -1)
-    return None
