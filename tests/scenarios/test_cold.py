@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.scenarios.test_search import FILTERS, brute_force, metadata
 from tests.support.faults import CountingStore
+from tests.support.rounds import RoundStore
 from tests.support.table import COLLECTION, START, Table, append, image, sequencer, tombstone, vector
 
 from bucketlens import keys
@@ -32,7 +33,7 @@ from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.memory import MemoryImages, MemoryStore
-from bucketlens.store.protocol import Blob, ByteRange, Store
+from bucketlens.store.protocol import Store
 
 PATIENCE_S = 60.0
 ROWS, DIMENSION = 30_000, 128
@@ -81,7 +82,7 @@ def test_every_filter_over_cold_shards_and_a_log_with_late_events_answers_as_bru
 
 @dataclass
 class Large:
-    """One shard of 30,000 rows around 300 centres, as it lies in the bucket."""
+    """30,000 rows around 300 centres, as they lie in the bucket."""
 
     store: MemoryStore
     folder: Path
@@ -111,8 +112,7 @@ def write(store: MemoryStore, rows: list[Row]) -> None:
     store.create(keys.render(keys.Segment(COLLECTION, keys.segment_id(rows[-1].sequencer.base, body))), body)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Large:
+def make(folder: Path, max_shard_rows: int) -> Large:
     rng = np.random.default_rng(5)
     centres = unit(rng.standard_normal((300, DIMENSION)))
     vectors = unit(centres[rng.integers(0, 300, ROWS)] + 0.7 * unit(rng.standard_normal((ROWS, DIMENSION))))
@@ -125,18 +125,41 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Large:
             for n in range(ROWS)
         ],
     )
-    large = Large(store, tmp_path_factory.mktemp("large"), vectors)
-    compact(COLLECTION, large.table().compactor(), now=START, nonce="a")
+    large = Large(store, folder, vectors)
+    table = large.table()
+    table.max_shard_rows = max_shard_rows
+    compact(COLLECTION, table.compactor(), now=START, nonce="a")
     return large
+
+
+def copied(made: Large, folder: Path) -> Large:
+    """The same shards in a bucket of one test's own."""
+    store = MemoryStore(lambda: START)
+    for entry in made.store.list(""):
+        store.create(entry.key, made.store.get(entry.key).body)
+    return Large(store, folder, made.vectors)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Large:
+    return make(tmp_path_factory.mktemp("large"), ROWS)
+
+
+@pytest.fixture(scope="module")
+def made_several(tmp_path_factory: pytest.TempPathFactory) -> Large:
+    return make(tmp_path_factory.mktemp("several"), ROWS // 4)
 
 
 @pytest.fixture
 def large(made: Large, tmp_path: Path) -> Large:
-    """The same shard in a bucket of this test's own."""
-    store = MemoryStore(lambda: START)
-    for entry in made.store.list(""):
-        store.create(entry.key, made.store.get(entry.key).body)
-    return Large(store, tmp_path, made.vectors)
+    """One shard."""
+    return copied(made, tmp_path)
+
+
+@pytest.fixture
+def several(made_several: Large, tmp_path: Path) -> Large:
+    """Four shards."""
+    return copied(made_several, tmp_path)
 
 
 def answer(views: Views, query: np.ndarray, **options: object) -> Answer:
@@ -184,24 +207,43 @@ def test_the_certificate_counts_every_get_and_every_byte(large: Large) -> None:
         assert answered.certificate["bytes"] == tally.bytes_read
 
 
-class Rounds(CountingStore):
-    """A store that tells in how many rounds of GETs it was asked: a round ends when no request is under way."""
-
-    def __init__(self, inner: MemoryStore) -> None:
-        super().__init__(inner)
-        self.seen: list[str] = []
-
-    def get(self, key: str, span: ByteRange | None = None) -> Blob:
-        part = key.rpartition("/")[2] if "/shards/" in key else key.split("/")[2]
-        if not self.seen or self.seen[-1] != part:
-            self.seen.append(part)
-        return super().get(key, span)
+def test_a_cold_search_asks_in_four_rounds_when_the_likely_hits_are_the_hits(large: Large) -> None:
+    store = RoundStore(large.store)
+    answer(large.table(store).views(), large.near(9))
+    assert [sorted(set(asked)) for asked in store.rounds] == [
+        ["log/", "manifest.json"],
+        ["head.arrow"],
+        ["codes.arrow"],
+        ["rows.arrow", "vectors.arrow"],
+    ]
 
 
-def test_a_cold_search_asks_in_five_rounds(large: Large) -> None:
-    rounds = Rounds(large.store)
-    answer(large.table(rounds).views(), large.near(9))
-    assert rounds.seen == ["manifest.json", "head.arrow", "codes.arrow", "vectors.arrow", "rows.arrow"]
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("k", [10, 60])
+@pytest.mark.parametrize(
+    "document", [{}, {"n": {"$lt": 40}}, {"n": {"$lt": 900}}, {"even": True}, {"key": "images/77.jpg"}]
+)
+def test_no_cold_search_asks_in_more_than_five_rounds_nor_reads_a_shard(
+    several: Large, document: dict[str, object], k: int, late: bool
+) -> None:
+    query = several.near(60)
+    true = several.true(query, 20)
+    if late:  # of every hit the log has an older row, of some with a better place
+        rows = [Row(key, sequencer(0), Kind.IMAGE, query, {"n": 0, "even": True}) for key in true[:5]]
+        rows += [Row("images/new.jpg", sequencer(ROWS + 9), Kind.IMAGE, query, {"n": 1, "even": True})]
+        write(several.store, rows)
+    store = RoundStore(CountingStore(several.store), quiet_s=0.25)
+    views = several.table(store).views()
+    answered = answer(views, query, filter=parse(document), k=k)
+    assert len(store.rounds) <= 5, store.rounds
+    asked = [name for names in store.rounds for name in names]
+    assert answered.certificate["gets"] == len(asked) - 1, "the listing is no GET"
+    assert int(str(answered.certificate["shards_cold"])) + int(str(answered.certificate["shards_pruned"])) == 4
+    entries = views.view(COLLECTION, strong=False).snapshot.manifest.shards
+    assert not any(views.reach.files.holds([entry.parts["rows.arrow"]]) for entry in entries)
+    if not document:
+        expected = (["images/new.jpg"] if late else []) + true
+        assert found_keys(answered)[:10] == expected[:10]
 
 
 def test_what_was_read_by_range_is_not_read_again(large: Large) -> None:

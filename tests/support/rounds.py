@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from time import monotonic
+
+from bucketlens.store.protocol import Blob, ByteRange, Entry, Store
 
 Interval = tuple[float, float]
 """When a request was asked, and when it was answered."""
@@ -19,3 +23,54 @@ def dependent(requests: Iterable[Interval]) -> int:
         if asked >= closed:
             rounds, closed = rounds + 1, answered
     return rounds
+
+
+class RoundStore:
+    """A store that answers in rounds: requests wait until none has arrived for ``quiet_s``, then all are answered.
+
+    ``rounds`` lists, for each round, what was asked, sorted: the name of an index object's file, or ``log/``.
+    """
+
+    def __init__(self, inner: Store, quiet_s: float = 0.4) -> None:
+        self.rounds: list[list[str]] = []
+        self._inner = inner
+        self._quiet_s = quiet_s
+        self._turn = threading.Condition()
+        self._waiting: list[str] = []
+        self._last = 0.0
+
+    def get(self, key: str, span: ByteRange | None = None) -> Blob:
+        """See ``Store.get``."""
+        self._wait(key.rpartition("/")[2] if "/log/" not in key else "log/")
+        return self._inner.get(key, span)
+
+    def create(self, key: str, body: bytes) -> str:
+        """See ``Store.create``."""
+        return self._inner.create(key, body)
+
+    def swap(self, key: str, body: bytes, expected: str) -> str:
+        """See ``Store.swap``."""
+        return self._inner.swap(key, body, expected)
+
+    def delete(self, key: str) -> None:
+        """See ``Store.delete``."""
+        self._inner.delete(key)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """See ``Store.list``. One request."""
+        self._wait("log/")
+        return self._inner.list(prefix)
+
+    def _wait(self, name: str) -> None:
+        with self._turn:
+            mine = len(self.rounds)
+            self._waiting.append(name)
+            self._last = monotonic()
+            while len(self.rounds) == mine:
+                left = self._last + self._quiet_s - monotonic()
+                if left <= 0:
+                    self.rounds.append(sorted(self._waiting))
+                    self._waiting = []
+                    self._turn.notify_all()
+                else:
+                    self._turn.wait(left)

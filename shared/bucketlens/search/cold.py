@@ -5,7 +5,7 @@ Heads and deletion vectors are there already: ``search/view.py`` reads them with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from bucketlens.index import fields
 from bucketlens.index.block import Mask
 from bucketlens.index.codes import estimates
 from bucketlens.index.mask import evaluate
-from bucketlens.index.shard import CODES, COLUMNS, VECTORS
+from bucketlens.index.shard import COLUMNS, VECTORS
 from bucketlens.index.vectors import best, exact_cosines
 from bucketlens.records import Vector
 from bucketlens.search.plan import (
@@ -27,11 +27,24 @@ from bucketlens.search.plan import (
     wanted_candidates,
 )
 from bucketlens.search.ranges import GAP, Ranges
-from bucketlens.search.remote import Cold, Rows, Scores, Sought, batch_pieces, batches_of, stretches, vector_pieces
+from bucketlens.search.remote import (
+    Cold,
+    Rows,
+    Scores,
+    Sought,
+    batch_pieces,
+    batches_of,
+    code_pieces,
+    stretches,
+    vector_pieces,
+)
 from bucketlens.search.rounds import Asking, side_by_side
 from bucketlens.search.scan import Found
 from bucketlens.search.winners import SPARE, less, outdone, winners
 from bucketlens.table.log import Said
+
+Likely = tuple[Sought, int]
+"""A row of a shard that may be a hit."""
 
 
 def search_cold(
@@ -59,8 +72,8 @@ def _best(
 ) -> Asking[list[Found]]:
     masks = yield from _masks(shards, filter)
     sought = _planned(shards, masks, filter)
-    promising = yield from _guess(sought, query, k)
-    yield from _score(sought, query, promising)
+    likely = yield from _guess(sought, query, k)
+    yield from _rescore(sought, query, _along(likely, filter))
     return (yield from winners(sought, said, k))
 
 
@@ -117,31 +130,30 @@ def _cost(cold: Cold, mask: Mask, filter: Filter) -> tuple[int, int]:
     return len(skipped) + 1, int((rows[-1] - rows[0] + 1) * (end - start) - skipped.sum())
 
 
-def _guess(sought: Sequence[Sought], query: Vector, k: int) -> Asking[list[tuple[Sought, int]]]:
-    """Candidates: of exact shards every matching row, of the others the best by their codes. Returns rows that may be
-    hits, the likeliest first."""
-    for one in sought:
-        if one.choice.path is Path.EXACT:
-            one.rows = np.flatnonzero(one.mask)
-    promising = [(one, row) for one in sought if len(one.rows) <= k + SPARE for row in one.rows.tolist()]
+def _guess(sought: Sequence[Sought], query: Vector, k: int) -> Asking[list[Likely]]:
+    """Candidates: of exact shards every matching row, already scored; of the others the best by their codes. Returns
+    rows that may be hits, the likeliest of the exact shards and then of the others first."""
+    exact = [one for one in sought if one.choice.path is Path.EXACT]
+    for one in exact:
+        one.rows = np.flatnonzero(one.mask)
     coded = [one for one in sought if one.choice.path is not Path.EXACT]
-    if not coded:
-        return promising
     closeness = [one.cold.head.closeness(query) for one in coded]
     chosen = probed(closeness, [one.counts for one in coded], k)
-    spans = [one.cold.head.outline.firsts for one in coded]
-    bodies = iter(
-        (
-            yield [
-                one.cold.piece(CODES, one.cold.head.code_span(int(firsts[cluster]), int(firsts[cluster + 1])))
-                for one, firsts, clusters in zip(coded, spans, chosen, strict=True)
-                for cluster in clusters
-            ]
-        )
-    )
+    codes = [piece for one, near in zip(coded, chosen, strict=True) for piece in code_pieces(one.cold, near)]
+    vectors = [piece for one in exact for piece in vector_pieces(one.cold, one.rows)]
+    read = (yield [*codes, *vectors]) if codes or vectors else []
+    _score(exact, query, read[len(codes) :])
+    likely = [(one, row) for one in exact for row in one.rows[: k + SPARE].tolist()]
+    return likely + _by_code(coded, chosen, query, k, iter(read)) if coded else likely
+
+
+def _by_code(
+    coded: Sequence[Sought], chosen: Sequence[Rows], query: Vector, k: int, bodies: Iterator[bytes]
+) -> list[Likely]:
+    """The best matching rows of the chosen clusters become candidates; returned best first."""
     which, rows, clusters, guesses = list[Rows](), list[Rows](), list[Rows](), list[Scores]()
-    for number, (one, firsts, near) in enumerate(zip(coded, spans, chosen, strict=True)):
-        head = one.cold.head
+    for number, (one, near) in enumerate(zip(coded, chosen, strict=True)):
+        head, firsts = one.cold.head, one.cold.head.outline.firsts
         for cluster in near.tolist():
             codes = np.frombuffer(next(bodies), dtype=np.uint8).reshape(-1, head.coding.width)
             inside = np.flatnonzero(one.mask[firsts[cluster] : firsts[cluster + 1]])
@@ -155,19 +167,22 @@ def _guess(sought: Sequence[Sought], query: Vector, k: int) -> Asking[list[tuple
     near_which, near_rows = np.concatenate(which)[top], np.concatenate(rows)[top]
     for number, one in enumerate(coded):
         one.rows = np.sort(near_rows[near_which == number])
-    likely = zip(near_which.tolist(), near_rows.tolist(), strict=True)
-    return promising + [(coded[number], row) for number, row in likely]
+    return [(coded[number], row) for number, row in zip(near_which.tolist(), near_rows.tolist(), strict=True)]
 
 
-def _score(sought: Sequence[Sought], query: Vector, promising: Sequence[tuple[Sought, int]]) -> Asking[None]:
-    """The candidates' cosines, best first, ties in the order of the rows. In the same step, record batches of rows that
-    may be hits: mostly those that are, and then no further step is needed."""
-    along = _along(promising)
-    vectors = [piece for one in sought for piece in vector_pieces(one.cold, one.rows)]
-    pieces = [*vectors, *(batch_pieces(one.cold, [batch])[0] for one, batch in along)]
-    read = (yield pieces) if pieces else []
-    for (one, batch), body in zip(along, read[len(vectors) :], strict=True):
-        one.blocks[batch] = body
+def _rescore(sought: Sequence[Sought], query: Vector, along: Sequence[tuple[Sought, int]]) -> Asking[None]:
+    """The cosines of the candidates that codes found. In the same step, record batches of rows that may be hits."""
+    coded = [one for one in sought if one.choice.path is not Path.EXACT]
+    if coded:
+        vectors = [piece for one in coded for piece in vector_pieces(one.cold, one.rows)]
+        read = yield [*vectors, *(batch_pieces(one.cold, [batch])[0] for one, batch in along)]
+        _score(coded, query, read)
+        for (one, batch), body in zip(along, read[len(vectors) :], strict=True):
+            one.blocks[batch] = body
+
+
+def _score(sought: Sequence[Sought], query: Vector, read: Sequence[bytes]) -> None:
+    """The candidates' cosines, best first, ties in the order of the rows. ``read`` begins with their vectors."""
     bodies = iter(read)
     for one in sought:
         halves = np.frombuffer(b"".join(next(bodies) for _ in stretches(one.rows)), dtype=np.float16)
@@ -177,17 +192,18 @@ def _score(sought: Sequence[Sought], query: Vector, promising: Sequence[tuple[So
         one.scanned = max(one.scanned, len(order))
 
 
-def _along(promising: Sequence[tuple[Sought, int]]) -> list[tuple[Sought, int]]:
-    """Record batches of the likeliest rows, few and of few bytes."""
-    found: list[tuple[Sought, int]] = []
+def _along(likely: Sequence[Likely], filter: Filter) -> list[tuple[Sought, int]]:
+    """The record batches of the likeliest rows: few and of few bytes, for a further round may follow. A filter has cost
+    a round already, so then all of them."""
+    found: dict[tuple[int, int], Sought] = {}
     size = 0
-    for one, row in promising:
+    for one, row in likely:
         (batch,) = batches_of(one.cold, np.array([row]))
         start, end = one.cold.head.outline.spans[batch]
-        if any(other is one and number == batch for other, number in found):
+        if (id(one), batch) in found:
             continue
-        if len(found) == AHEAD_BATCHES or size + end - start > AHEAD_BYTES:
+        if filter == ALWAYS and (len(found) == AHEAD_BATCHES or size + end - start > AHEAD_BYTES):
             break
-        found.append((one, batch))
+        found[id(one), batch] = one
         size += end - start
-    return found
+    return [(one, batch) for (_, batch), one in found.items()]

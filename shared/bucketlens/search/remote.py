@@ -13,7 +13,7 @@ from bucketlens.index.arrow import read_batch
 from bucketlens.index.block import Mask
 from bucketlens.index.columns import unify
 from bucketlens.index.head import Head
-from bucketlens.index.shard import KEYS, ROWS, VECTORS, Shard
+from bucketlens.index.shard import CODES, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.plan import Choice, Path
 from bucketlens.search.ranges import Piece
 from bucketlens.table.manifest import ShardEntry
@@ -67,6 +67,13 @@ class Sought:
         if self.choice.path is Path.EXACT:
             return np.zeros(len(self.cold.head.centroids), dtype=np.int64)
         return np.add.reduceat(self.mask, self.cold.head.outline.firsts[:-1], dtype=np.int64)
+
+
+def code_pieces(cold: Cold, clusters: Rows) -> list[Piece]:
+    """Where the codes of these clusters are, a piece for each."""
+    firsts = cold.head.outline.firsts
+    spans = (cold.head.code_span(int(firsts[cluster]), int(firsts[cluster + 1])) for cluster in clusters.tolist())
+    return [cold.piece(CODES, span) for span in spans]
 
 
 def vector_pieces(cold: Cold, rows: Rows) -> list[Piece]:
