@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,26 @@ def test_a_dry_run_says_what_would_be_gained_and_writes_nothing(dev: tuple[Dev, 
     done = tune(running, model, "--labels", "kind", "--into", str(tmp_path / "new"), "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "precision@10" in done.stdout
+    assert not (tmp_path / "new").exists()
+
+
+def test_pairs_teach_as_labels_do_and_a_bad_line_is_named(dev: tuple[Dev, Path], tmp_path: Path) -> None:
+    running, model = dev
+    four = [range(16 * block + kind, 16 * block + 16, 4) for block in range(10) for kind in range(4)]
+    same = [(one, other, "same") for group in four for one, other in combinations(group, 2)]
+    different = [(seed, seed + step, "different") for step in range(1, 40) if step % 4 for seed in range(160 - step)]
+    lines = [f"images/{one}.png,images/{other}.png,{kind}" for one, other, kind in (*same, *different)]
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("\n".join([*lines, "", "images/0.png,images/gone.png,same"]), encoding="utf-8")
+    done = tune(running, model, "--pairs", str(pairs), "--into", str(tmp_path / "new"), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "1 pairs name a key that is no image" in done.stdout
+    before, after = (float(number) for number in re.findall(r"([\d.]+) (?:before|after)", done.stdout))
+    assert after > before
+    pairs.write_text("images/0.png,images/4.png,same\nimages/0.png,images/1.png,other\n", encoding="utf-8")
+    refused = tune(running, model, "--pairs", str(pairs), "--into", str(tmp_path / "new"))
+    assert refused.returncode == 1
+    assert "line 2" in refused.stderr
     assert not (tmp_path / "new").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import secrets
@@ -31,7 +32,9 @@ def register(commands: Any) -> None:
         "index without embedding anything again; queries go on throughout. Deploy the new model afterwards.",
         epilog="BUCKET, AWS_ENDPOINT_URL, MODEL_URI and the other settings are taken from the environment.",
     )
-    tune.add_argument("--labels", metavar="FIELD", default="folder", help="metadata field (default: %(default)s)")
+    source = tune.add_mutually_exclusive_group()
+    source.add_argument("--labels", metavar="FIELD", default="folder", help="metadata field (default: %(default)s)")
+    source.add_argument("--pairs", type=Path, metavar="FILE", help="CSV instead: key,key,same or key,key,different")
     goal = tune.add_mutually_exclusive_group(required=True)
     goal.add_argument("--into", type=Path, metavar="FOLDER", help="where the new model is written")
     goal.add_argument("--abandon", action="store_true", help="end a model change that is not finished")
@@ -73,14 +76,41 @@ def _abandon(collection: str, wiring: Wiring) -> int:
 
 
 def _learn(options: argparse.Namespace, wiring: Wiring) -> Learned:
-    from bucketlens.pipelines.tune import tune
+    from bucketlens.pipelines.tune import tune, tune_pairs
 
-    learned = tune(wiring.views.view(options.collection, strong=True), options.labels, seed=options.seed)
-    print(
-        f"Learned from {learned.learned_from} images with {learned.labels} labels in {options.labels!r}.\n"
-        f"precision@10 on {learned.held_out} held-out images: {learned.before:.3f} before, {learned.after:.3f} after"
-    )
+    view = wiring.views.view(options.collection, strong=True)
+    if options.pairs:
+        learned, unknown = tune_pairs(view, _read_pairs(options.pairs), seed=options.seed)
+        if unknown:
+            print(f"{unknown} pairs name a key that is no image of collection {options.collection!r}: left out.")
+        print(f"Learned from {learned.learned_from} pairs in {options.pairs}.")
+        what = "pairs of images"
+    else:
+        learned = tune(view, options.labels, seed=options.seed)
+        print(f"Learned from {learned.learned_from} images with {learned.labels} labels in {options.labels!r}.")
+        what = "images"
+    gain = f"{learned.before:.3f} before, {learned.after:.3f} after"
+    print(f"{learned.measure} on {learned.held_out} held-out {what}: {gain}")
     return learned
+
+
+def _read_pairs(path: Path) -> list[tuple[str, str, bool]]:
+    """Every line of a CSV file. Raises InvalidRequest, naming the line, for one that is not key,key,same|different."""
+    pairs: list[tuple[str, str, bool]] = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != 3 or row[2].strip() not in ("same", "different") or row[0] == row[1]:
+                raise InvalidRequest(
+                    f"{path}, line {rows.line_num}: this is no pair.",
+                    code="bad_pairs",
+                    value=",".join(row),
+                    remedy="Write two different keys and then same or different, separated by commas.",
+                )
+            pairs.append((row[0], row[1], row[2].strip() == "same"))
+    return pairs
 
 
 def _write(options: argparse.Namespace, learned: Learned, wiring: Wiring) -> Bundle:
@@ -98,9 +128,11 @@ def _write(options: argparse.Namespace, learned: Learned, wiring: Wiring) -> Bun
             code="model_mismatch",
             remedy="Set MODEL_URI to the collection's model.",
         )
-    bundle = graft(wiring.bundle, learned.matrix, options.into, f"{base.id}+{options.labels}")
+    taught_by = options.pairs.stem if options.pairs else options.labels
+    bundle = graft(wiring.bundle, learned.matrix, options.into, f"{base.id}+{taught_by}")
     np.save(options.into / _MATRIX, learned.matrix)
-    facts = {"from": base.checksum, "labels": options.labels, "before": learned.before, "after": learned.after}
+    facts = {"from": base.checksum, "taught_by": taught_by, "measure": learned.measure}
+    facts |= {"before": learned.before, "after": learned.after}
     (options.into / "adapter.json").write_text(json.dumps(facts, indent=2), "utf-8")
     return bundle
 

@@ -1,52 +1,39 @@
-"""Metric learning on stored vectors: a matrix that moves images of one label together and keeps the rest in place.
+"""Metric learning on labels: a matrix that moves images of one label together and keeps the rest in place.
 
-The matrix is linear discriminant analysis that keeps every dimension: it whitens the scatter *within* labels (Shental
-et al., "Adjustment learning and relevant component analysis", ECCV 2002), so that directions in which images of one
-label differ anyway count less, then stretches the directions in which labels differ from each other. Shrinkage of the
-scatter and a blend with the identity hold it back. Closed form, so the same rows give the same matrix. How far to go is
-chosen on part of the training rows; whether it is better at all is judged on rows that nothing was learned from.
+How far to go is chosen on part of the training rows; whether it is better at all is judged on rows that nothing was
+learned from. The matrices are those of ``spread``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from bucketlens.errors import InvalidRequest
+from bucketlens.model.spread import REACHES, Reach, Spread
 from bucketlens.projection import Matrix, project
 
 NEIGHBOURS = 10
 MIN_LABELS = 2
 MIN_PER_LABEL = 5
-_SHRINKAGES = (0.1, 0.3, 1.0, 3.0)
-_EMPHASES = (0.0, 10.0, 100.0, 1000.0)
-_BLENDS = (0.5, 1.0)
 _CHUNK = 1_024
 _JUDGED = 4_000
 """Rows that ask, at most, when a matrix is judged: each is compared with every other row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """How far from the identity: little ``shrinkage``, much ``emphasis`` and a ``blend`` of 1 go furthest."""
-
-    shrinkage: float
-    emphasis: float
-    blend: float
-
-
-@dataclass(frozen=True, slots=True)
 class Learned:
     """``matrix`` is (d, d), to be applied as ``vectors @ matrix``; apply it, then normalise.
 
-    ``before`` and ``after`` are precision@10 among the held-out rows: the share of the ten nearest with the same label.
+    ``before`` and ``after`` are what ``measure`` names, on what was held out: precision@10 is the share of the ten
+    nearest rows with the same label. ``learned_from`` and ``held_out`` count rows, or pairs (then ``labels`` is 0).
     """
 
     matrix: Matrix
+    measure: str
     before: float
     after: float
     labels: int
@@ -72,14 +59,14 @@ def learn(vectors: npt.NDArray[np.floating], labels: Sequence[str], *, seed: int
     rng = np.random.default_rng(seed)
     training, held_out = _split(codes, rng)
     fitting, choosing = (training[part] for part in _split(codes[training], rng))
-    spread = _Spread.of(wide[fitting], codes[fitting])
-    reaches = [Reach(*reach) for reach in product(_SHRINKAGES, _EMPHASES, _BLENDS)]
-    scores = [_judge(wide[choosing], codes[choosing], spread.matrix(reach), rng) for reach in reaches]
-    reach = reaches[int(np.argmax(scores))]
-    matrix = _Spread.of(wide[training], codes[training]).matrix(reach)
+    spread = Spread.of_labels(wide[fitting], codes[fitting])
+    scores = [_judge(wide[choosing], codes[choosing], spread.matrix(reach), rng) for reach in REACHES]
+    reach = REACHES[int(np.argmax(scores))]
+    matrix = Spread.of_labels(wide[training], codes[training]).matrix(reach)
     identity = np.eye(wide.shape[1], dtype=np.float32)
     return Learned(
         matrix=matrix,
+        measure=f"precision@{NEIGHBOURS}",
         before=_judge(wide[held_out], codes[held_out], identity, rng),
         after=_judge(wide[held_out], codes[held_out], matrix, rng),
         labels=int(codes.max()) + 1,
@@ -117,37 +104,6 @@ def _split(
         small.append(rows[:cut])
         large.append(rows[cut:])
     return np.sort(np.concatenate(large)), np.sort(np.concatenate(small))
-
-
-@dataclass(frozen=True, slots=True)
-class _Spread:
-    """Mean scatter of the rows around the centre of their label, and of the centres around the mean; both (d, d)."""
-
-    within: npt.NDArray[np.float64]
-    between: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, vectors: npt.NDArray[np.float32], codes: npt.NDArray[np.int64]) -> _Spread:
-        counts = np.bincount(codes).astype(np.float64)
-        sums = np.zeros((len(counts), vectors.shape[1]))
-        np.add.at(sums, codes, vectors)
-        centres = sums / np.maximum(counts, 1)[:, None]
-        apart = vectors - centres[codes]
-        offsets = centres - vectors.mean(axis=0)
-        shares = counts / len(vectors)
-        return cls(apart.T @ apart / len(vectors), (offsets.T * shares) @ offsets)
-
-    def matrix(self, reach: Reach) -> Matrix:
-        """Whitened, stretched along the discriminants, scaled to the identity's norm, and blended with it."""
-        dimension = len(self.within)
-        values, axes = np.linalg.eigh(self.within)
-        values = np.maximum(values, 0) + reach.shrinkage * max(float(np.trace(self.within)) / dimension, 1e-12)
-        whitening = (axes * values**-0.5) @ axes.T
-        ratios, discriminants = np.linalg.eigh(whitening @ self.between @ whitening)
-        stretch = (discriminants * np.sqrt(1 + reach.emphasis * np.maximum(ratios, 0))) @ discriminants.T
-        moved = whitening @ stretch
-        moved *= np.sqrt(dimension) / np.linalg.norm(moved)
-        return np.asarray(reach.blend * moved + (1 - reach.blend) * np.eye(dimension), dtype=np.float32)
 
 
 def _judge(

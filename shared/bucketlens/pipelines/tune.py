@@ -1,6 +1,8 @@
-"""Tune: view -> labelled vectors -> matrix. Nothing is embedded again and nothing is written."""
+"""Tune: view -> labelled or paired vectors -> matrix. Nothing is embedded again and nothing is written."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,7 @@ import numpy.typing as npt
 from bucketlens.errors import InvalidRequest
 from bucketlens.index.block import metadata_at
 from bucketlens.model.adapter import Learned, learn
+from bucketlens.model.pairs import Pair, learn_pairs
 from bucketlens.search.view import View
 
 
@@ -26,6 +29,24 @@ def tune(view: View, field: str, *, seed: int) -> Learned:
             remedy="Name a metadata field that says what an image shows, such as folder.",
         )
     return learn(vectors, labels, seed=seed)
+
+
+def tune_pairs(view: View, pairs: Sequence[tuple[str, str, bool]], *, seed: int) -> tuple[Learned, int]:
+    """What pairs of keys teach that are the same (true) or different, and how many pairs name a key that is no image.
+
+    Raises InvalidRequest when too few are left.
+    """
+    numbers: dict[str, int] = {}
+    vectors: list[npt.NDArray[np.float16]] = []
+    for key in dict.fromkeys(key for pair in pairs for key in pair[:2]):
+        found = view.find(key)
+        if found is not None and found[2] is not None:
+            numbers[key] = len(vectors)
+            vectors.append(found[2][found[1]])
+    known = [Pair(numbers[one], numbers[other], same) for one, other, same in pairs if {one, other} <= numbers.keys()]
+    dimension = view.model.dimension if view.model else 1
+    wide = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, dimension), np.float32)
+    return learn_pairs(wide, known, seed=seed), len(pairs) - len(known)
 
 
 def labelled(view: View, field: str) -> tuple[npt.NDArray[np.float32], list[str]]:
