@@ -25,6 +25,7 @@ from bucketlens.queries import ByVector, Query
 from bucketlens.search.view import Views
 from bucketlens.settings import Settings
 from bucketlens.store.memory import MemoryImages
+from bucketlens.table.snapshot import read_snapshot
 from tests.bench.folder import FolderStore, append, reader
 from tests.bench.mixture import Mixture
 from tests.support.table import COLLECTION
@@ -83,8 +84,7 @@ def _merge(store: FolderStore, folder: Path) -> float:
     tools = Compact(store, reader(store, folder), Settings("b", sweep_grace_s=10**6))
     began = perf_counter()
     for number in range(1_000):
-        snapshot = tools.views.view(COLLECTION, strong=True).snapshot
-        if len(snapshot.segments) <= tools.limits.segments:
+        if len(read_snapshot(store, COLLECTION).segments) <= tools.limits.segments:
             break
         compact(COLLECTION, tools, now=datetime.now(UTC), nonce=f"m{number}", more=lambda: False)
     return (perf_counter() - began) * 1000

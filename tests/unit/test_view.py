@@ -249,3 +249,21 @@ def test_vectors_of_two_models_in_one_log_are_an_error_that_names_both(tmp_path:
     store.create(keys.render(keys.Segment(COLLECTION, keys.segment_id("0B", body))), body)
     with pytest.raises(Misconfigured, match="other"):
         views(store, tmp_path, Clock()).view(COLLECTION, strong=True)
+
+
+def test_a_collection_begun_anew_with_another_model_is_read_by_who_knew_the_old_one(tmp_path: Path) -> None:
+    store = MemoryStore()
+    found = views(store, tmp_path, Clock())
+    other = ModelIdentity("other", "f" * 32, 16)
+    for compacted in (False, True):
+        append(store, [image("images/a.jpg", 1)])
+        if compacted:
+            compact(COLLECTION, Table(store, tmp_path / "c").compactor(), now=START, nonce="a")
+        assert found.view(COLLECTION, strong=True).count == 1
+        for entry in list(store.list("")):
+            store.delete(entry.key)
+        append(store, [image("images/b.jpg", 1)], model=other)
+        view = found.view(COLLECTION, strong=True)
+        assert (view.model, keys_of(view)) == (other, ["images/b.jpg"])
+        for entry in list(store.list("")):
+            store.delete(entry.key)

@@ -35,5 +35,7 @@ class Held:
         names = log.names
         merged = {one.object.key for one in manifest.merged if names.issuperset(one.segments)}
         kept = names.intersection(snapshot.log_order)
+        if manifest.model is None and not kept:  # the collection was begun anew: its model may be another
+            return cls()
         left = log if kept == names else log.only(kept, snapshot.log_order)
         return cls(left, kept | merged, model, kept == names)
