@@ -95,10 +95,10 @@ def main() -> None:
     parser.add_argument("--segments", default="10,100,1000")
     parser.add_argument("--dimension", type=int, default=256)
     options = parser.parse_args()
-    table = Table("segments", "merged", "first: GETs", "MB", "ms", "LIST ms", "next: GETs", "KB", "ms", "LIST ms")
+    table = Table("segments", "merged", "first GETs", "MB", "ms", "LIST", "next GETs", "KB", "ms", "LIST")
     for row in measure([int(count) for count in options.segments.split(",")], options.dimension):
         size, following = float(str(row["cold_bytes"])), float(str(row["next_bytes"]))
-        times = [f"{row[name]:.1f}" for name in ("cold_ms", "cold_list_ms", "next_ms", "next_list_ms")]
+        times = [f"{row[name]:.0f}" for name in ("cold_ms", "cold_list_ms", "next_ms", "next_list_ms")]
         counts = [f"{row[name]:,}" for name in ("segments", "cold_gets", "next_gets")]
         merged = "yes" if row["merged"] else "no"
         table.add_row(

@@ -98,7 +98,7 @@ def test_merged_segments_of_the_earlier_model_are_led_through_the_matrix_too(tmp
     compact(COLLECTION, tools, now=START, nonce="m", more=lambda: False)
     assert table.view().snapshot.manifest.merged
     wanted = expected(table, matrix(1))
-    reproject(COLLECTION, matrix(1), TUNED, table.compactor(), now=START)
+    reproject(COLLECTION, matrix(1), TUNED, table.compactor(), now=START, nonce="r")
     append(table.store, [image(f"images/fresh{n}.jpg", 300, seed=9) for n in range(3)], model=TUNED)
     wanted |= {f"images/fresh{n}.jpg": vector(9) for n in range(3)}
     for nonce in ("c", "d"):
