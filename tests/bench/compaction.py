@@ -38,7 +38,7 @@ _K = 10
 
 
 def measure(rows: int = 40_000, dimension: int = 256, each: int = 100) -> list[dict[str, object]]:
-    """One row: ``rows``, ``segments``, ``steps`` (swaps), ``shards``, ``seconds``; of the process that compacts ``cpu_s``,
+    """One row: ``rows``, ``segments``, ``steps`` (swaps), ``shards``, ``seconds``; of the compacting process ``cpu_s``,
     ``peak_mb`` and ``base_mb`` before it began; ``rows_per_s``; ``answers`` compared meanwhile and ``wrong`` ones."""
     with tempfile.TemporaryDirectory(prefix="bench-compaction-") as folder:
         root = Path(folder)
