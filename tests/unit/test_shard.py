@@ -170,6 +170,22 @@ def test_centroids_are_near_and_the_nearest_clusters_hold_the_nearest_rows(opene
     assert np.abs(head.closeness(query) - true @ query).max() < 0.03
 
 
+def test_rows_near_a_query_are_whole_clusters_the_nearest_first_until_there_are_enough(opened: Shard) -> None:
+    head, firsts = opened.head, opened.head.outline.firsts
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.5, 1.0):
+        mask = rng.random(ROWS) < share
+        query = unit(rng.standard_normal((1, DIMENSION)).astype(np.float32))[0]
+        order = np.argsort(-head.closeness(query), kind="stable").tolist()
+        for enough, most in ((1, 3), (300, 3), (300, 99)):
+            expected: list[int] = []
+            for number in order[:most]:
+                expected += [row for row in range(firsts[number], firsts[number + 1]) if mask[row]]
+                if len(expected) >= enough:
+                    break
+            assert head.rows_near(query, mask, enough, most).tolist() == sorted(expected)
+
+
 def test_the_same_rows_and_seed_make_the_same_shard(files: Mapping[str, bytes], block: Block) -> None:
     assert built(block) == files
 

@@ -22,6 +22,7 @@ import pyarrow as pa  # noqa: TID251
 from bucketlens.errors import Corrupt
 from bucketlens.index import arrow
 from bucketlens.index.arrow import ROWS_PER_BATCH, Span
+from bucketlens.index.block import Mask
 from bucketlens.index.codes import Coding
 from bucketlens.index.fields import Place
 from bucketlens.index.segment import model_facts
@@ -100,6 +101,20 @@ class Head:
     def closeness(self, query: Vector) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
         return cosines_int8(query, self.centroids)
+
+    def rows_near(self, query: Vector, mask: Mask, enough: int, most: int) -> npt.NDArray[np.int64]:
+        """Rows of the mask (rows,) in the clusters nearest to the query, ascending: whole clusters, as many as hold
+        ``enough`` such rows, but at most ``most``."""
+        closeness = self.closeness(query)
+        near = np.argpartition(-closeness, most - 1)[:most] if most < len(closeness) else np.arange(len(closeness))
+        found, count = list[npt.NDArray[np.int64]](), 0
+        for cluster in near[np.argsort(-closeness[near], kind="stable")].tolist():
+            first, end = self.outline.firsts[cluster : cluster + 2].tolist()
+            found.append(np.flatnonzero(mask[first:end]) + first)
+            count += len(found[-1])
+            if count >= enough:
+                break
+        return np.sort(np.concatenate(found))
 
     def vector_span(self, start: int, end: int) -> Span:
         """Bytes of vectors.arrow that hold these rows."""

@@ -59,6 +59,11 @@ class Pile:
         """Rows in memory have no graph."""
         return
 
+    @property
+    def head(self) -> None:
+        """Rows in memory have no clusters."""
+        return
+
     def passing(self, condition: Filter) -> Mask:
         """Which rows pass a filter, (n,)."""
         return evaluate(condition, filterable(self.rows))

@@ -11,6 +11,7 @@ import numpy as np
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Block, Halves, Mask, filterable
 from bucketlens.index.graph import Graph
+from bucketlens.index.head import Head
 from bucketlens.index.mask import evaluate
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Rows(Protocol):
     @property
     def graph(self) -> Graph | None:
         """The graph over the same rows, if there is one."""
+        ...
+
+    @property
+    def head(self) -> Head | None:
+        """The clusters the rows stand in, if they do."""
         ...
 
     def passing(self, condition: Filter) -> Mask:
@@ -59,6 +65,11 @@ class HeldRows:
     @property
     def graph(self) -> Graph | None:
         """Rows in memory have no graph."""
+        return None
+
+    @property
+    def head(self) -> Head | None:
+        """Rows in memory have no clusters."""
         return None
 
     def passing(self, condition: Filter) -> Mask:

@@ -15,8 +15,18 @@ EXACT_FILTERED_BELOW = 50_000
 """The same with a filter, for which a graph is a detour: its candidates are nearest among all rows."""
 OVERSAMPLE = 3
 """Matching candidates per wanted hit that the graph is asked for."""
-MIN_CANDIDATES = 128
-"""Fewest candidates of a graph, whatever k: recall@10 is 0.996 on 32,140 photographs x 256, with 64 it is 0.980."""
+MIN_CANDIDATES = 96
+"""Fewest candidates of a graph over all rows that match, whatever k."""
+LEAST_CANDIDATES = 48
+"""Fewest of a graph over some of them: of four graphs over a quarter each, each needs a third to be as good together;
+but neighbours may all be in one."""
+BESIDE = 500
+"""Matching rows of the nearest clusters that are scored beside a graph's candidates: each misses what the other finds.
+Recall@10 of 96 candidates, of the same with two clusters beside them, and of sixteen clusters alone is 0.993, 0.994 and
+0.971 on 32,340 photographs x 256; and 0.66, 0.984 and 0.973 on a mixture of 4,096 centres, 262,144 x 512, whose
+neighbours lie in islands that a walk may not reach."""
+BESIDE_CLUSTERS = 64
+"""Most clusters that are looked through for them."""
 ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.25 and 5.8 microseconds
 of one busy core, 512 dimensions."""
@@ -63,7 +73,9 @@ def choose(rows: int, matching: int, k: int, *, among: int, filtered: bool, has_
         return Choice(Path.EXACT, "the part is small")
     if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
         return Choice(Path.EXACT, "few rows match")
-    return _walked(max(MIN_CANDIDATES, int(k * OVERSAMPLE * rows / matching) + 1), matching, "many rows match")
+    fewest = max(LEAST_CANDIDATES, MIN_CANDIDATES * matching // among)
+    candidates = max(fewest, int(k * OVERSAMPLE * rows / matching) + 1)
+    return _walked(candidates, matching, "many rows match")
 
 
 def enough(k: int) -> int:
@@ -75,7 +87,8 @@ def wider(choice: Choice, passing: int, matching: int, k: int) -> Choice:
     """After ``passing`` of a graph's candidates were too few: as many as should be enough at that rate, half as many
     again, and at least twice as many as before; or a scan."""
     needed = int(1.5 * choice.candidates * enough(k) / max(passing, 1)) + 1
-    return _walked(max(2 * choice.candidates, needed), matching, "more of the graph's candidates must pass the filter")
+    reason = "more of the graph's candidates must pass the filter"
+    return _walked(max(2 * choice.candidates, needed), matching, reason)
 
 
 def _walked(candidates: int, matching: int, reason: str) -> Choice:

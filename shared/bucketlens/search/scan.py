@@ -14,7 +14,7 @@ from bucketlens.index.graph import Graph
 from bucketlens.index.vectors import ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Part
-from bucketlens.search.plan import Choice, Path, choose, enough, wider
+from bucketlens.search.plan import BESIDE, BESIDE_CLUSTERS, Choice, Path, choose, enough, wider
 
 Numbers = npt.NDArray[np.int64]
 
@@ -87,12 +87,14 @@ def _search(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> Found:
 
 
 def _walk(graph: Graph, query: Vector, sifted: _Sifted, k: int, choice: Choice) -> tuple[Numbers, int, Choice]:
-    """Candidates in order of row, more and more until enough of them pass; exact when a scan would be cheaper."""
-    rows = np.zeros(0, np.int64)
+    """Candidates in order of row, and how many rows were looked at: more and more until enough pass the filter, and
+    rows of the nearest clusters beside them. Exact when a scan would be cheaper."""
+    head, mask = sifted.part.source.head, sifted.mask
     while choice.path is Path.GRAPH:
         rows = graph.nearest(query, choice.candidates)
-        passing = rows[sifted.mask[rows]]
+        passing = rows[mask[rows]]
         if len(passing) >= enough(k):
-            return np.sort(passing), len(rows), choice
+            near = passing if head is None else head.rows_near(query, mask, BESIDE, BESIDE_CLUSTERS)
+            return np.union1d(passing, near), len(rows) + len(near), choice
         choice = wider(choice, len(passing), sifted.matched, k)
-    return rows[:0], 0, choice
+    return np.zeros(0, np.int64), 0, choice
