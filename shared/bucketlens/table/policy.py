@@ -16,6 +16,8 @@ from bucketlens.table.manifest import ShardEntry
 from bucketlens.table.snapshot import Snapshot
 
 MAX_SHARD_ROWS = 262_144
+"""Four graphs take two to three times as long as one over the same rows at equal recall (measured at 65,536 against
+262,144); but a shard of 1,048,576 x 512 is 1.7 GB, more than the query function's disk holds by default."""
 GROWTH = 4
 SMALLEST_TIER_ROWS = 256
 HIGHEST_TIER = 5
