@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.scenarios.test_search import FILTERS, brute_force, metadata
 from tests.support.faults import CountingStore
 from tests.support.rounds import RoundStore
-from tests.support.table import COLLECTION, START, Table, append, image, sequencer, tombstone, vector
+from tests.support.table import COLLECTION, START, Table, append, image, rejected, sequencer, tombstone, vector
 
 from bucketlens import keys
 from bucketlens.errors import Corrupt
@@ -73,6 +73,7 @@ def test_every_filter_over_cold_shards_and_a_log_with_late_events_answers_as_bru
         assert [hit.key for hit in hits] == [key for key, _ in wanted]
         assert np.allclose([hit.score for hit in hits], [score for _, score in wanted], atol=1e-6)
         assert all(hit.metadata == live[hit.key].metadata for hit in hits)
+    assert view.count == len(live)
     for key in [f"images/{number}.jpg" for number in range(0, steps, 7)]:
         found = view.find(key)
         assert (found is not None and found[2] is not None) == (key in live)
@@ -329,6 +330,25 @@ def test_a_stored_image_is_found_and_searched_by_key_without_bringing_its_shard_
     assert counting.reset().bytes_read < 1_000_000
     hits = search(Query(COLLECTION, ByKey("images/1234.jpg"), k=3), tools).hits
     assert hits[0].key == "images/1234.jpg"
+
+
+@pytest.mark.parametrize("many", [3, 3_000])
+def test_a_collection_is_counted_without_bringing_its_shards_local(several: Large, many: int) -> None:
+    rows = [Row(f"images/{n}.jpg", sequencer(ROWS + 1), Kind.TOMBSTONE) for n in range(many)]
+    rows += [Row(f"images/{n}.jpg", sequencer(0), Kind.TOMBSTONE) for n in range(many, 2 * many)]
+    rows += [rejected("images/bad.jpg", ROWS + 1), rejected(f"images/{2 * many}.jpg", ROWS + 1)]
+    rows += [rejected(f"images/{2 * many + 1}.jpg", 0)]
+    rows += [Row("images/new.jpg", sequencer(ROWS + 2), Kind.IMAGE, several.vectors[0], {"n": 0})]
+    write(several.store, rows)
+    counting = CountingStore(several.store)
+    view = several.table(counting).view()
+    counting.reset()
+    assert view.count == ROWS - many - 1 + 1
+    assert list(view.rejections) == [f"images/{2 * many}.jpg", "images/bad.jpg"]
+    assert not any(view.reach.files.holds([entry.parts["rows.arrow"]]) for entry in view.snapshot.manifest.shards)
+    if many == 3:
+        whole = sum(entry.parts["rows.arrow"].size for entry in view.snapshot.manifest.shards)
+        assert counting.reset().bytes_read < whole / 2
 
 
 def test_an_exact_search_is_exact_also_from_nothing(large: Large) -> None:

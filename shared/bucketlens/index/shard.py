@@ -13,7 +13,7 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, fields, graph
-from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at
+from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at, sequencers_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
@@ -77,6 +77,10 @@ class Shard:
         held = keys_at(self.rows, rows) if len(rows) else []
         triples = zip(asked.tolist(), rows.tolist(), held, strict=True)
         return {key: row for position, row, key in triples if keys[position] == key}
+
+    def versions(self, rows: npt.NDArray[np.int64]) -> list[Sequencer]:
+        """The versions of these rows."""
+        return sequencers_at(self.rows, rows)
 
     @cached_property
     def _hashes(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:

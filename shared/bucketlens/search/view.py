@@ -22,6 +22,7 @@ from bucketlens.records import Kind, ModelIdentity, Rejection
 from bucketlens.search.files import LocalFiles, SnapshotGone
 from bucketlens.search.held import Held
 from bucketlens.search.hydrate import Hydrator
+from bucketlens.search.keysearch import KeySearch
 from bucketlens.search.lineage import Lineage
 from bucketlens.search.meter import Metered, in_parallel
 from bucketlens.search.part import Part
@@ -71,6 +72,20 @@ class View:
         """What counts, settled against every shard. Brings the keys of all shards local."""
         return self._settle(tuple(range(len(self.shards))))[0]
 
+    @cached_property
+    def _counted(self) -> Settled:
+        """The same without bringing anything local: shards that are not are asked by range."""
+        entries = self.snapshot.manifest.shards
+        if all(map(self.reach.local, entries)):
+            return self.settled
+        return settle(
+            self.log,
+            [
+                (shard if self.reach.local(entry) else KeySearch(self.cold(number), self.reach.ranges), deleted)
+                for number, (entry, (shard, deleted)) in enumerate(zip(entries, self.shards, strict=True))
+            ],
+        )
+
     @property
     def parts(self) -> tuple[Part, ...]:
         """The log, then all shards in the manifest's order, each brought local when it is touched."""
@@ -106,13 +121,14 @@ class View:
     @cached_property
     def count(self) -> int:
         """Images searchable in this snapshot."""
-        return sum(part.count for part in self.parts)
+        settled = self._counted
+        return int(np.count_nonzero(settled.images)) + sum(int(np.count_nonzero(~dead)) for dead in settled.dead)
 
     @cached_property
     def rejections(self) -> Mapping[str, Rejection]:
         """Rejected objects by key, in order of key."""
         table = self.log.others.rows
-        rows = self.settled.others(Kind.REJECTED)
+        rows = self._counted.others(Kind.REJECTED)
         return {key: rejection_at(table, row) for key, row in zip(keys_at(table, rows), rows.tolist(), strict=True)}
 
     def find(self, key: str) -> tuple[pa.Table, int, Halves | None] | None:

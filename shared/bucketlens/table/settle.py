@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Mask, sequencers_at
-from bucketlens.index.shard import Shard, key_hashes
-from bucketlens.records import Kind
+from bucketlens.index.block import Mask
+from bucketlens.index.shard import key_hashes
+from bucketlens.records import Kind, Sequencer
 from bucketlens.table.log import Log, Said
 
 
@@ -66,7 +67,14 @@ class Settled:
         return left
 
 
-def settle(log: Log, shards: Sequence[tuple[Shard, Mask]], before: Against | None = None) -> Settled:
+class Keyed(Protocol):
+    """What is asked of a shard, wherever it is. ``Shard`` says what the answers are."""
+
+    def find(self, keys: Sequence[str], wanted: npt.NDArray[np.uint64]) -> dict[str, int]: ...
+    def versions(self, rows: npt.NDArray[np.int64]) -> list[Sequencer]: ...
+
+
+def settle(log: Log, shards: Sequence[tuple[Keyed, Mask]], before: Against | None = None) -> Settled:
     """Settle a log against shards with their deleted rows.
 
     Two rows of one key and one sequencer are the same state seen twice: the log counts before the shards. ``before`` is
@@ -82,7 +90,7 @@ def settle(log: Log, shards: Sequence[tuple[Shard, Mask]], before: Against | Non
     for (shard, deleted), already in zip(shards, before.dead, strict=True):
         found = {key: row for key, row in shard.find(names, hashes).items() if not deleted[row]}
         rows = np.array(list(found.values()), dtype=np.int64)
-        versions = sequencers_at(shard.rows, rows) if found else []
+        versions = shard.versions(rows) if found else []
         newer = {key for key, version in zip(found, versions, strict=True) if _of(log, key).sequencer < version}
         outdone |= newer
         mask = already
