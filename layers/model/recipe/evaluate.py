@@ -8,6 +8,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import onnxruntime
 from captions import COLOURS, Speaker
 from concepts import broader_terms
 from pictures import Photographs, measure, photographs, split, square
+from PIL import Image, ImageOps
 from tokenizers import Tokenizer
 
 from bucketlens.local.drawings import Drawing, collection
@@ -39,6 +41,18 @@ _QUERIES: tuple[tuple[str, Callable[[Drawing], bool]], ...] = (
     ("night", lambda d: d.light == "night"),
     ("fog", lambda d: d.light == "fog"),
 )
+
+
+ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "mirrored": ImageOps.mirror,
+    "JPEG at quality 30": lambda image: _as_jpeg(image, 30),
+    "half its size": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC),
+    "two thirds of its size": lambda image: image.resize((43, 43), Image.Resampling.BICUBIC),
+    "four times its size": lambda image: image.resize((256, 256), Image.Resampling.BICUBIC),
+    "cropped to the middle 81 % of its area": lambda image: ImageOps.crop(image, 3),
+    "cropped to the middle 64 % of its area": lambda image: ImageOps.crop(image, 6),
+    "cropped to the lower right 77 % of its area": lambda image: image.crop((8, 8, 64, 64)),
+}
 
 
 class Bundle:
@@ -85,6 +99,7 @@ def main() -> None:
     photos = photographs(given.data, given.cache)
     _, held = split(photos.labels, given.seed)
     _photographs(bundle, photos, held)
+    _altered(bundle, photos.pixels[held])
     _drawings(bundle)
     _costs(bundle, given.bundle, photos.pixels[held[:200]])
 
@@ -120,6 +135,15 @@ def _photographs(bundle: Bundle, photos: Photographs, held: npt.NDArray[np.int64
     print(f"'bee' brings                  {[speaker.first[speaker.wnids[b]] for b in bees]}")
 
 
+def _altered(bundle: Bundle, pixels: npt.NDArray[np.uint8], count: int = 2000) -> None:
+    """How often a changed copy finds its own original first among all."""
+    seen = bundle.images(pixels)
+    for how, change in ALTERATIONS.items():
+        copies = np.stack([square(change(Image.fromarray(one))) for one in pixels[:count]])
+        found = (bundle.images(copies) @ seen.T).argmax(1) == np.arange(len(copies))
+        print(f"own original first            {found.mean():.3f}  {how}")
+
+
 def _drawings(bundle: Bundle) -> None:
     drawn = list(collection())
     seen = bundle.images(np.stack([square(d.image) for d in drawn]))
@@ -151,6 +175,12 @@ def _costs(bundle: Bundle, folder: Path, pixels: npt.NDArray[np.uint8]) -> None:
     assert np.isfinite(vectors).all()
     sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     print(f"bytes                         {sum(sizes.values())}  {sizes}")
+
+
+def _as_jpeg(image: Image.Image, quality: int) -> Image.Image:
+    body = BytesIO()
+    image.save(body, "JPEG", quality=quality)
+    return Image.open(body)
 
 
 def _first(scores: Floats, count: int) -> npt.NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 import torch
-from network import DIMENSION, MAX_TOKENS, MEAN, STD, TwoTowers
+from network import DIMENSION, MAX_TOKENS, MEAN, STD, ImageTower, Projection, TextTower, TwoTowers
 from pictures import SIDE
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -30,12 +30,15 @@ def main() -> None:
     kept = torch.load(given.run / "model.pt", weights_only=True, map_location="cpu")
     weights: dict[str, Tensor] = kept["average"]
     model = TwoTowers(tokenizer.get_vocab_size(), len(weights["classify.bias"]))
+    model.grow(weights["image.project.meanings"])
     model.load_state_dict(weights)
     model.eval()
     graphs = given.bundle / "onnx"
     graphs.mkdir(parents=True, exist_ok=True)
-    for tower in (model.image, model.text):
-        _fold(tower)
+    projection = model.image.project
+    assert isinstance(projection, Projection)
+    _fold(model.image, projection.linear, projection.recognise)
+    _fold(model.text, model.text.project)
     pixels = torch.randn(2, 3, SIDE, SIDE)
     _write(model.image, (pixels,), graphs / "vision_model.onnx", {"pixel_values": {0: "batch"}}, "image_embeds")
     ids = torch.tensor([[2, 5, 6, 0], [2, 7, 8, 9]])
@@ -46,18 +49,18 @@ def main() -> None:
         (given.bundle / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n")
 
 
-def _fold(tower: nn.Module) -> None:
-    """Work the centring into the projection: the same function with one operator less."""
-    centre, project = tower.centre, tower.project
+def _fold(tower: ImageTower | TextTower, *projections: nn.Linear) -> None:
+    """Work the centring into what follows it: the same function with one operator less."""
+    centre = tower.centre
     assert isinstance(centre, nn.BatchNorm1d)
-    assert isinstance(project, nn.Linear)
     assert centre.running_mean is not None
     assert centre.running_var is not None
     with torch.no_grad():
         scale = centre.weight / (centre.running_var + centre.eps).sqrt()
-        project.bias += project.weight @ (centre.bias - centre.running_mean * scale)
-        project.weight *= scale
-    tower.centre = nn.Identity()
+        for project in projections:
+            project.bias += project.weight @ (centre.bias - centre.running_mean * scale)
+            project.weight *= scale
+    tower.centre = nn.Identity()  # type: ignore[assignment]
 
 
 def _write(

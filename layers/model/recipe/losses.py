@@ -9,6 +9,7 @@ from torch.nn import functional
 from words import PAD
 
 _SMOOTHING = 0.1
+_SAMENESS_SHARPNESS = 40.0
 
 
 def parts_of_loss(
@@ -39,6 +40,12 @@ def kinship(model: TwoTowers, features: Tensor, labels: Tensor) -> Tensor:
     same = labels[:, None] == labels
     itself = torch.eye(len(labels), dtype=torch.bool)
     return _ranking(seen @ seen.T * model.match_sharpness.exp(), same & ~itself, ~same)
+
+
+def sameness(model: TwoTowers, first: Tensor, second: Tensor) -> Tensor:
+    """Each picture should be nearer to another view of itself than to the other views of all other pictures."""
+    one, other = (functional.normalize(model.image.project(view), dim=-1) for view in (first, second))
+    return functional.cross_entropy(one @ other.T * _SAMENESS_SHARPNESS, torch.arange(len(one)))
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ class ImageTower(nn.Module):
                 before = width
         self.features = nn.Sequential(*layers)
         self.centre = nn.BatchNorm1d(before)  # what all pictures share would otherwise drown what tells them apart
-        self.project = nn.Linear(before, DIMENSION)
+        self.project: nn.Linear | Projection = nn.Linear(before, DIMENSION)
 
     def pooled(self, pixel_values: Tensor) -> Tensor:
         """Features before the projection, [batch, last width]."""
@@ -38,6 +38,21 @@ class ImageTower(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         return functional.normalize(self.project(self.pooled(pixel_values)), dim=-1)
+
+
+class Projection(nn.Module):
+    """Features [batch, width] -> the space, two parts added: a linear map keeps what is particular to a picture; the
+    meanings [concepts, 256] of what is seen in it, each weighted by its likelihood, bring pictures of a kind together.
+    """
+
+    def __init__(self, linear: nn.Linear, recognise: nn.Linear, meanings: Tensor) -> None:
+        super().__init__()
+        self.linear, self.recognise = linear, recognise
+        self.meanings = nn.Parameter(meanings)
+
+    def forward(self, features: Tensor) -> Tensor:
+        seen: Tensor = self.linear(features) + self.recognise(features).softmax(-1) @ self.meanings
+        return seen
 
 
 class TextTower(nn.Module):
@@ -66,15 +81,27 @@ class TextTower(nn.Module):
 
 class TwoTowers(nn.Module):
     """Both towers, the learned sharpness of the two losses (logarithms of the factor on the cosine), and a plain
-    classifier that only helps in training."""
+    classifier, which `grow` makes a part of the image tower."""
 
     def __init__(self, vocabulary: int, classes: int) -> None:
         super().__init__()
         self.image = ImageTower()
         self.text = TextTower(vocabulary)
+        assert isinstance(self.image.project, nn.Linear)
         self.classify = nn.Linear(self.image.project.in_features, classes)
         self.class_sharpness = nn.Parameter(torch.tensor(2.7))
         self.match_sharpness = nn.Parameter(torch.tensor(2.7))
+
+    def grow(self, meanings: Tensor) -> None:
+        """From now on what the classifier sees adds to a picture's place in the space: meanings [classes, 256]."""
+        assert isinstance(self.image.project, nn.Linear)
+        self.image.project = Projection(self.image.project, self.classify, meanings)
+
+    @torch.no_grad()
+    def sharpen(self, factor: float) -> None:
+        """Make the classifier surer of itself: its scores times `factor`."""
+        self.classify.weight *= factor
+        self.classify.bias *= factor
 
 
 class _Residual(nn.Module):

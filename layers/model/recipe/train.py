@@ -26,9 +26,21 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from words import train_tokenizer
 
-_SIDES = ((0.55, 32), (0.82, 48), (1.01, 64))  # until this share of the time, this side
-_LEAST_AREA = ((0.6, 0.45), (0.85, 0.55), (1.01, 0.7))  # crops grow milder, nearer to whole pictures
 _WARM_UP = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One fall of the learning rate. `sides` and `least_area` hold until this share of its time; crops grow milder,
+    nearer to whole pictures."""
+
+    peak: float
+    sides: tuple[tuple[float, int], ...]
+    least_area: tuple[tuple[float, float], ...]
+
+
+_FIRST = Round(1.0, ((0.55, 32), (0.82, 48), (1.01, 64)), ((0.6, 0.45), (0.85, 0.55), (1.01, 0.7)))
+_SECOND = Round(0.5, ((0.6, 48), (1.01, 64)), ((0.6, 0.4), (0.85, 0.5), (1.01, 0.65)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class Plan:
     out: Path
     cache: Path
     minutes: float
+    again: float
     seed: int
     threads: int
     drawings: int
@@ -73,7 +86,7 @@ def main() -> None:
     names = [f"a photo of a {speaker.first[w]}" for w in speaker.wnids]
     average = _run(plan, model, lessons, tokenizer, check, names)
     if average:
-        polish(average, lessons, tokenizer, rows, plan.polish_minutes)
+        polish(average, lessons, tokenizer, names, rows, plan.polish_minutes)
         kept = torch.load(plan.out / "checkpoint.pt", weights_only=True)
         torch.save({**kept, "average": average.state_dict()}, plan.out / "model.pt")
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
@@ -98,17 +111,17 @@ def _run(
         lessons.restart(plan.seed + step)
         torch.manual_seed(plan.seed + step)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
-    budget = plan.minutes * 60
+    first, budget = plan.minutes * 60, (plan.minutes + plan.again) * 60
     said, saved, logged, losses = spent, spent, 0, np.zeros(3)
     while spent < min(budget, plan.stop_after * 60):
         began = time.monotonic()
-        share = spent / budget
-        rate = min(1.0, share / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * share)) + 0.002
+        now, share = (_FIRST, spent / first) if spent < first else (_SECOND, (spent - first) / (budget - first))
+        rate = now.peak * min(1.0, share / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * share)) + 0.002
         for tool in tools:
             for group in tool.param_groups:
                 group["lr"] = group["peak"] * rate
         lesson = lessons.step(plan.batch, plan.drawn_batch)
-        pixels = augment(lessons.pixels(lesson), _at(_SIDES, share), _at(_LEAST_AREA, share), mean, std)
+        pixels = augment(lessons.pixels(lesson), _at(now.sides, share), _at(now.least_area, share), mean, std)
         parts = parts_of_loss(model, model.image.pooled(pixels), lesson, tokenizer)
         for tool in tools:
             tool.zero_grad(set_to_none=True)
@@ -195,6 +208,7 @@ def _plan() -> Plan:
     ask.add_argument("--out", type=Path, required=True, help="folder for the tokenizer and the checkpoint")
     ask.add_argument("--cache", type=Path, help="folder for decoded pictures (1.3 GB); default: OUT/cache")
     ask.add_argument("--minutes", type=float, default=68)
+    ask.add_argument("--again", type=float, default=46, help="minutes of a second round, at half the rate")
     ask.add_argument("--seed", type=int, default=7)
     ask.add_argument("--threads", type=int, default=2)
     ask.add_argument("--drawings", type=int, default=4500)

@@ -1,0 +1,69 @@
+"""Queries and their answers among the held-out photographs as one picture: `python sheet.py --bundle ... --out PNG`."""
+
+import argparse
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from captions import Speaker
+from evaluate import Bundle
+from pictures import photographs, split
+from PIL import Image
+
+from bucketlens.local.sheet import Line, Shown, write_sheet
+
+_TEXTS = (
+    "a photo of a bee",
+    "a school bus",
+    "goldfish",
+    "pizza",
+    "an animal in the snow",
+    "a dog",
+    "vehicle",
+    "fruit",
+    "red",
+    "a dark picture",
+)
+_CLASSES = (20, 60, 100, 140, 180)  # one picture of each of these asks
+_ANSWERS = 8
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__.split(":")[0] if __doc__ else None)
+    ask.add_argument("--bundle", type=Path, required=True)
+    ask.add_argument("--data", type=Path, required=True)
+    ask.add_argument("--cache", type=Path, required=True)
+    ask.add_argument("--out", type=Path, required=True)
+    ask.add_argument("--seed", type=int, default=7)
+    given = ask.parse_args()
+    bundle, photos = Bundle(given.bundle), photographs(given.data, given.cache)
+    _, held = split(photos.labels, given.seed)
+    pixels, labels = photos.pixels[held], photos.labels[held]
+    speaker = Speaker(photos.names)
+    names = [speaker.first[speaker.wnids[label]] for label in labels]
+    seen = bundle.images(pixels)
+    lines = [
+        Line(text, "words", None, _answers(scores, pixels, names))
+        for text, scores in zip(_TEXTS, bundle.texts(list(_TEXTS)) @ seen.T, strict=True)
+    ]
+    for one in (int(np.flatnonzero(labels == label)[0]) for label in _CLASSES):
+        scores = seen @ seen[one]
+        scores[one] = -2
+        lines.append(Line(names[one], "picture", _png(pixels[one]), _answers(scores, pixels, names)))
+    write_sheet(lines, given.out, f"The best of {len(held):,} photographs that training never saw")
+
+
+def _answers(scores: npt.NDArray[np.float32], pixels: npt.NDArray[np.uint8], names: list[str]) -> list[Shown]:
+    best = np.argsort(-scores)[:_ANSWERS]
+    return [Shown(_png(pixels[i]), names[i], f"{scores[i]:.2f}") for i in best]
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    body = BytesIO()
+    Image.fromarray(pixels).save(body, "PNG")
+    return body.getvalue()
+
+
+if __name__ == "__main__":
+    main()
