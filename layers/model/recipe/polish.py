@@ -22,11 +22,11 @@ from torch import Tensor, nn
 _PHOTOS, _DRAWINGS, _CHUNK = 1200, 96, 250
 _LOOKING = 0.45  # share of the time for computing features
 _RATE = 1e-3
-_STEPS = 200  # at most: more does not help
+_STEPS = 240  # at most: more does not help
 _KINSHIP = 1.0  # weight of picture against picture, which only large batches can teach
-_SAMENESS = 3.0  # weight of a picture against another view of itself
-_RECOGNISED = 1.5  # what the concepts weigh at first, against the linear part
-_SURENESS = 1.5  # how much sharper concepts are recognised than the smoothed labels of the first phases taught
+_SAMENESS = 4.0  # weight of a picture against another view of itself
+_RECOGNISED = 1.0  # what the concepts weigh at first, against the linear part
+_SURENESS = 1.6  # how much sharper concepts are recognised than the smoothed labels of the first phases taught
 _VIEWS = (0.7, 0.45)  # least share of a picture's area in each view
 
 

@@ -218,7 +218,7 @@ def _plan() -> Plan:
     ask.add_argument(
         "--stop-after", type=float, default=math.inf, help="stop early after so many minutes; a later run goes on"
     )
-    ask.add_argument("--polish-minutes", type=float, default=4, help="after --minutes, for the words alone")
+    ask.add_argument("--polish-minutes", type=float, default=9, help="for words and projection, at most")
     given = ask.parse_args()
     return Plan(**{**vars(given), "cache": given.cache or given.out / "cache"})
 
