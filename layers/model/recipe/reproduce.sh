@@ -10,4 +10,4 @@ export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_
 python "$here/train.py" --data "$data" --out "$work" --minutes "$minutes" --again "$again"
 python "$here/export.py" --run "$work" --bundle "$here/../bundle"
 python "$here/evaluate.py" --bundle "$here/../bundle" --data "$data" --cache "$work/cache"
-python "$here/sheet.py" --bundle "$here/../bundle" --data "$data" --cache "$work/cache" --out "$work/photographs.png"
+python "$here/sheet.py" --bundle "$here/../bundle" --data "$data" --cache "$work/cache" --out "$work/photographs.jpg"
