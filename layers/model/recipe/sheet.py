@@ -1,4 +1,4 @@
-"""Queries and their answers among the held-out photographs as one picture: `python sheet.py --bundle ... --out FILE`."""
+"""Queries and their best held-out photographs as one picture: `python sheet.py --bundle ... --out FILE`."""
 
 import argparse
 from io import BytesIO
