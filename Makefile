@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 SAM_VENV ?= .venv-sam
+BENCH_VENV ?= .venv-bench
+ROWS ?= 65536
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist loadfile -rs
 export SAM ?= $(abspath $(SAM_VENV))/bin/sam
@@ -48,9 +50,9 @@ model: setup ## train the embedded model anew: make model DATA=photographs.parqu
 	@$(call pip,$(VENV)) install --quiet --disable-pip-version-check -r layers/model/recipe/requirements.txt
 	PATH="$(abspath $(BIN)):$$PATH" sh layers/model/recipe/reproduce.sh "$(abspath $(DATA))" "$(abspath build/model)"
 
-bench: setup ## measure search and the embedded model on this machine
-	$(BIN)/python -m tests.bench
-	$(BIN)/bucketlens model bench
+bench: $(BENCH_VENV)/.ready ## compare with other engines: make bench [ROWS=1000000] [PHOTOGRAPHS=file.parquet] [BENCH_ARGS='warm cold']
+	$(BENCH_VENV)/bin/python -m tests.bench --rows $(ROWS) $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(BENCH_ARGS)
+	$(BENCH_VENV)/bin/bucketlens model bench
 
 clean: ## remove what builds and tests leave behind, but not the virtual environments
 	rm -rf .aws-sam build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -67,6 +69,13 @@ $(VENV)/.ready: pyproject.toml
 $(SAM_VENV)/.ready:
 	@$(PYTHON) -m venv $(SAM_VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(SAM_VENV)
 	@$(call pip,$(SAM_VENV)) install --quiet --disable-pip-version-check 'aws-sam-cli>=1.170,<2' setuptools
+	@touch $@
+
+$(BENCH_VENV)/.ready: pyproject.toml
+	@$(PYTHON) -m venv $(BENCH_VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(BENCH_VENV)
+	@$(call pip,$(BENCH_VENV)) install --quiet --disable-pip-version-check -e '.[local,bench]'
+	@$(call pip,$(BENCH_VENV)) install --quiet --disable-pip-version-check -e '.[bench-source]' || \
+		echo "hnswlib was not built and is left out: install a C++ compiler (g++), then run make bench again."
 	@touch $@
 
 pip = if [ -x $(1)/bin/pip ]; then set -- $(1)/bin/python -m pip; else set -- $(PYTHON) -m pip --python $(1)/bin/python; fi; "$$@"

@@ -1,109 +1,142 @@
-"""Warm search against brute force over the same rows: ``python -m tests.bench [--rows N] [--dimension D]``.
+"""The bench: ``python -m tests.bench [questions] [--rows N] [--data real|synthetic] ...``.
 
-Rows are a documented mixture: 1,000 centres on a sphere, each row a centre plus noise of the same length. Ground
-truth is float32 brute force; queries are rows with fresh noise.
+``make bench`` runs it with the peers installed. Each question becomes a table here, a JSON file and a plot under
+``--out``. ``--readme`` prints the tables of the JSON files that are there as Markdown, and measures nothing. Indexes
+are kept in ``--cache``, so that questions can be asked one by one.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Callable
+import importlib
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table as Printed
 
-from bucketlens import keys
-from bucketlens.filters import parse
-from bucketlens.index import segment
-from bucketlens.index.block import Block
-from bucketlens.pipelines.compact import compact
-from bucketlens.records import Kind, ModelIdentity, Row
-from bucketlens.search.fuse import fuse
-from bucketlens.search.scan import search_parts
-from bucketlens.search.view import View
-from bucketlens.store.memory import MemoryStore
-from tests.support.table import COLLECTION, START, Table, sequencer
+from tests.bench import building, distant, latency, scaling, selective
+from tests.bench.checks import HarnessError, check_truth
+from tests.bench.data import CACHE, Spec
+from tests.bench.machine import in_words, machine
+from tests.bench.peers.registry import NAMES
+from tests.bench.plots import plot
+from tests.bench.report import markdown, print_tables
+from tests.bench.setup import Bench, Found
 
-QUERIES = 200
-K = 10
+COMPARED: dict[str, Callable[[Bench], list[Found]]] = {
+    "building": building.measure,
+    "warm": latency.measure,
+    "filtered": selective.measure,
+    "cold": distant.measure,
+    "scaling": scaling.measure,
+}
+ALONE = ("log", "compaction", "deletes", "warm", "filtered", "cold")
+"""Modules of this package that measure bucketlens alone, each by ``measure``; asked for as ``ours-<name>``."""
+_WIDTH = 150
+QUESTIONS = (*COMPARED, *(f"ours-{name}" for name in ALONE))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--dimension", type=int, default=256)
-    options = parser.parse_args()
-    console = Console()
-    rng = np.random.default_rng(0)
-    vectors, queries = mixture(rng, options.rows, options.dimension)
-    with tempfile.TemporaryDirectory() as folder:
+def main() -> int:
+    options = _options()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    if options.readme:
+        files = [options.out / f"{question}.json" for question in QUESTIONS]
+        print(markdown([json.loads(file.read_text()) for file in files if file.exists()]))  # noqa: T201
+        return 0
+    bench = Bench(_spec(options), tuple(options.peers), options.out, options.quick, console)
+    options.out.mkdir(parents=True, exist_ok=True)
+    about = machine()
+    console.print(f"{bench.data.says}\n{options.rows:,} rows, {options.queries} queries\n{in_words(about)}")
+    check_truth(bench)
+    for question in options.questions or QUESTIONS:
         began = perf_counter()
-        view = build(vectors, Path(folder)).view()
-        console.print(f"{options.rows} x {options.dimension}: built and opened in {perf_counter() - began:.1f} s")
-        truth = [set(np.argsort(-(vectors @ query))[:K].tolist()) for query in queries]
-        report(console, view, vectors, queries, truth)
+        try:
+            found = COMPARED[question](bench) if question in COMPARED else _alone(question, bench)
+        except HarnessError as error:
+            console.print(f"[red]{question}: {error}[/red]")
+            return 1
+        if not found:
+            continue
+        result = {
+            "question": question,
+            "data": bench.described,
+            "machine": about,
+            "command": f"python -m tests.bench {shlex.join(sys.argv[1:])}".strip(),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(perf_counter() - began, 1),
+            "rows": found,
+        }
+        (options.out / f"{question}.json").write_text(json.dumps(result, indent=1))
+        plot(question, found, options.out / f"{question}.png")
+        print_tables(console, question, found)
+        console.print(f"{question}: {perf_counter() - began:.0f} s")
+    return 0
 
 
-def mixture(rng: np.random.Generator, rows: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit rows and unit queries."""
-    centres = unit(rng.standard_normal((1_000, dimension)))
-    held = centres[rng.integers(0, 1_000, rows)] + unit(rng.standard_normal((rows, dimension)))
-    asked = held[rng.integers(0, rows, QUERIES)] + 0.5 * unit(rng.standard_normal((QUERIES, dimension)))
-    return unit(held), unit(asked)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
-
-
-def build(vectors: np.ndarray, folder: Path) -> Table:
-    """The rows as ingest and compaction would leave them: one collection, shards with graphs."""
-    table = Table(MemoryStore(lambda: START), folder)
-    model = ModelIdentity("bench", "b" * 32, vectors.shape[1])
-    for start in range(0, len(vectors), 20_000):
-        rows = [
-            Row(f"images/{n}.jpg", sequencer(n + 1), Kind.IMAGE, vectors[n], {"n": n})
-            for n in range(start, min(start + 20_000, len(vectors)))
-        ]
-        body = segment.pack(Block.of(rows, vectors.shape[1]), model)
-        table.store.create(keys.render(keys.Segment(COLLECTION, keys.segment_id(f"{start:016x}", body))), body)
-    compact(COLLECTION, table.compactor(), now=START, nonce="bench")
-    return table
-
-
-def report(console: Console, view: View, vectors: np.ndarray, queries: np.ndarray, truth: list[set[int]]) -> None:
-    def ours(query: np.ndarray, filter: dict[str, object], *, exact: bool) -> set[int]:
-        condition = parse(filter)
-        found = search_parts(view.parts, query, condition, K, exact=exact)
-        return {int(str(hit.key)[7:-4]) for hit in fuse(found, K, None, ())}
-
-    def brute(query: np.ndarray) -> set[int]:
-        return set(np.argpartition(-(vectors @ query), K)[:K].tolist())
-
-    ways: dict[str, Callable[[np.ndarray], set[int]]] = {
-        "brute force, numpy float32": brute,
-        "bucketlens, planner's choice": lambda query: ours(query, {}, exact=False),
-        "bucketlens, exact": lambda query: ours(query, {}, exact=True),
+def _alone(question: str, bench: Bench) -> list[Found]:
+    """What a module that measures bucketlens alone finds; nothing when this checkout has no such module."""
+    name = f"tests.bench.{question.removeprefix('ours-')}"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return []
+    measure = getattr(module, "measure", None)
+    if measure is None:
+        return []
+    offered = {
+        "rows": bench.spec.rows,
+        "dimension": bench.data.dimension,
+        "photographs": bench.spec.photographs,
+        "cache": bench.spec.cache,
     }
-    table = Printed("way", "recall@10", "p50 ms", "ratio to brute force")
-    baseline = 0.0
-    for name, way in ways.items():
-        spent, right = [], 0
-        for query, wanted in zip(queries, truth, strict=True):
-            began = perf_counter()
-            found = way(query)
-            spent.append(perf_counter() - began)
-            right += len(found & wanted)
-        p50 = median(spent) * 1000
-        baseline = baseline or p50
-        table.add_row(name, f"{right / (K * len(queries)):.4f}", f"{p50:.3f}", f"{p50 / baseline:.3f}")
-    console.print(table)
+    taken = {name: value for name, value in offered.items() if name in signature(measure).parameters}
+    return list(measure(**taken))
+
+
+def _spec(options: argparse.Namespace) -> Spec:
+    photographs = options.photographs if options.data != "synthetic" else None
+    if options.data == "real" and photographs is None:
+        raise SystemExit("--data real needs --photographs PARQUET: a file whose column `image` holds encoded pictures.")
+    return Spec(options.rows, options.queries, photographs, options.dimension, options.cache)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("questions", nargs="*", type=_question, help=f"of {', '.join(QUESTIONS)}; without any, all")
+    parser.add_argument("--rows", type=int, default=65_536)
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--data", choices=("real", "synthetic"), help="default: real where --photographs is given")
+    parser.add_argument("--photographs", type=Path, help="a parquet file; its column `image` holds encoded pictures")
+    parser.add_argument("--dimension", type=int, default=512, help="of synthetic rows")
+    parser.add_argument("--peers", type=_peers, default=NAMES, help=f"comma-separated, of {', '.join(NAMES)}")
+    parser.add_argument("--out", type=Path, default=Path("tests/bench/out"))
+    parser.add_argument("--cache", type=Path, default=CACHE, help="rows, ground truth and indexes")
+    parser.add_argument("--quick", action="store_true", help="fewer queries of what is slow")
+    parser.add_argument("--readme", action="store_true", help="print the results there are as Markdown")
+    return parser.parse_args()
+
+
+def _question(text: str) -> str:
+    if text not in QUESTIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no question: {', '.join(QUESTIONS)}")
+    return text
+
+
+def _peers(text: str) -> Sequence[str]:
+    wanted = [name.strip() for name in text.split(",")]
+    unknown = [name for name in wanted if name not in NAMES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no engine is called {', '.join(unknown)}: {', '.join(NAMES)}")
+    return wanted
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -72,7 +72,7 @@ class Data:
 
     def rank(self, query: Floats) -> int:
         """Where a query stands in ``along``."""
-        return int(np.searchsorted(np.sort(self._heights), float(query @ self._axis)))
+        return int(np.searchsorted(self._ladder, float(query @ self._axis)))
 
     def window(self, query: Floats, count: int, *, near: bool) -> tuple[int, int]:
         """Bounds of ``along`` with exactly ``count`` rows: around the query, or at the end that is farther from it."""
@@ -80,10 +80,6 @@ class Data:
             return (0, count) if self.rank(query) > len(self.rows) // 2 else (len(self.rows) - count, len(self.rows))
         first = min(max(0, self.rank(query) - count // 2), len(self.rows) - count)
         return first, first + count
-
-    def first(self, count: int) -> Data:
-        """The same data with fewer rows."""
-        return Data(self.id, self.says, self.rows[:count], self.queries, self.folder, self.seed)
 
     @cached_property
     def _axis(self) -> Floats:
@@ -93,8 +89,35 @@ class Data:
         return np.asarray(axis * np.sign(axis[np.argmax(np.abs(axis))]), dtype=np.float32)
 
     @cached_property
+    def _ladder(self) -> Floats:
+        return np.sort(self._heights)
+
+    @cached_property
     def _heights(self) -> Floats:
         return np.asarray(self.rows @ self._axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Which data: what ``load`` takes, to be handed to another process."""
+
+    rows: int
+    queries: int = 500
+    photographs: Path | None = None
+    dimension: int = 512
+    cache: Path = CACHE
+    seed: int = 0
+
+    def load(self) -> Data:
+        """The data; made, and kept, when they are not in the cache."""
+        return load(
+            self.rows,
+            self.queries,
+            photographs=self.photographs,
+            dimension=self.dimension,
+            cache=self.cache,
+            seed=self.seed,
+        )
 
 
 def load(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +23,7 @@ from PIL import Image  # noqa: TID251
 from bucketlens.model.bundle import Bundle, embedded_bundle
 from bucketlens.model.decode import decode
 from bucketlens.model.encode import Encoder
+from bucketlens.model.preprocess import pixels
 from tests.bench.mixture import Floats
 
 HELD_OUT = 2_000
@@ -114,8 +115,8 @@ def _order(seed: int, count: int) -> np.ndarray:
 
 def _embed(at: int, rng: np.random.Generator | None) -> np.ndarray:
     body = _Opened.pictures[at].as_py()  # type: ignore[index]
-    picture = decode(body, max_pixels=_MOST_PIXELS, at_least=_Opened.encoder.image_size)
-    return _Opened.encoder.image(replace(picture, image=_changed(picture.image, rng)) if rng else picture)
+    image, encoder = decode(body, max_pixels=_MOST_PIXELS).image, _Opened.encoder
+    return encoder.embed(pixels(_changed(image, rng) if rng else image, encoder.recipe))
 
 
 def _changed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
