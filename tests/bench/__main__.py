@@ -67,7 +67,7 @@ def main() -> int:
             "question": question,
             "data": bench.described,
             "machine": about,
-            "command": f"python -m tests.bench {shlex.join(sys.argv[1:])}".strip(),
+            "command": _command(question, options),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(perf_counter() - began, 1),
             "rows": found,
@@ -99,6 +99,16 @@ def _alone(question: str, bench: Bench) -> list[Found]:
     }
     taken = {name: value for name, value in offered.items() if name in signature(measure).parameters}
     return list(measure(**taken))
+
+
+def _command(question: str, options: argparse.Namespace) -> str:
+    """What to type for this result on another machine."""
+    words = ["python", "-m", "tests.bench", question, "--rows", str(options.rows), "--queries", str(options.queries)]
+    if options.photographs and options.data != "synthetic":
+        words += ["--photographs", options.photographs.name]
+    else:
+        words += ["--dimension", str(options.dimension)]
+    return shlex.join(words + ["--quick"] * options.quick)
 
 
 def _spec(options: argparse.Namespace) -> Spec:

@@ -25,14 +25,13 @@ def plot(question: str, found: Sequence[Found], file: Path) -> bool:
     from matplotlib import pyplot
 
     figure = _PLOTS[question](pyplot, found)
-    figure.tight_layout()
     figure.savefig(file, dpi=120)
     pyplot.close(figure)
     return True
 
 
 def _warm(pyplot: Any, found: Sequence[Found]) -> Any:
-    figure, axes = pyplot.subplots(figsize=(9, 6))
+    figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
     for name, own in _by_peer(found):
         line = _front(own)
         axes.plot([row["recall"] for row in line], [row["p50_ms"] for row in line], label=name, **_style(name, found))
@@ -47,23 +46,24 @@ def _warm(pyplot: Any, found: Sequence[Found]) -> Any:
 
 
 def _filtered(pyplot: Any, found: Sequence[Found]) -> Any:
-    figure, grid = pyplot.subplots(2, len(KINDS), figsize=(14, 8), sharex=True, sharey="row")
+    figure, grid = pyplot.subplots(2, len(KINDS), figsize=(14, 9), sharex=True, sharey="row", layout="constrained")
     for column, kind in enumerate(KINDS):
         for name, own in _by_peer([row for row in found if row["kind"] == kind]):
-            for setting in dict.fromkeys(row["setting"] for row in own):
+            for at, setting in enumerate(dict.fromkeys(row["setting"] for row in own)):
                 line = sorted((row for row in own if row["setting"] == setting), key=lambda row: float(row["share"]))
-                shares = [row["share"] for row in line]
-                grid[0][column].plot(
-                    shares, [row["recall"] for row in line], label=f"{name}: {setting}", **_style(name, found)
+                shares, style = (
+                    [row["share"] for row in line],
+                    {**_style(name, found), "linestyle": ("-", "--")[at > 0]},
                 )
-                grid[1][column].plot(shares, [row["p50_ms"] for row in line], **_style(name, found))
+                grid[0][column].plot(shares, [row["recall"] for row in line], label=f"{name}: {setting}", **style)
+                grid[1][column].plot(shares, [row["p50_ms"] for row in line], **style)
         grid[0][column].set(title=f"matching rows {kind}", xscale="log")
         grid[1][column].set(xlabel="share of rows that match (log)", yscale="log")
     grid[0][0].set_ylabel("recall@10")
     grid[1][0].set_ylabel("median latency, ms (log)")
     for axes in grid.flat:
         axes.grid(visible=True, which="both", alpha=0.25)
-    grid[0][0].legend(fontsize=6)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
     return figure
 
 
@@ -75,12 +75,13 @@ def _building(pyplot: Any, found: Sequence[Found]) -> Any:
 
 
 def _cold(pyplot: Any, found: Sequence[Found]) -> Any:
-    named = [{**row, "peer": f"{row['peer']}\n{row['setting']}"} for row in found]
+    named = [{**row, "peer": f"{row['peer']}: {row['setting']}\nrecall@10 {row['recall']:.2f}"} for row in found]
     return _bars(pyplot, named, [("total_s", "open and first query, s"), ("requests", "requests"), ("mb", "MB read")])
 
 
 def _bars(pyplot: Any, found: Sequence[Found], measures: Sequence[tuple[str, str]]) -> Any:
-    figure, grid = pyplot.subplots(1, len(measures), figsize=(4 * len(measures), 1.5 + 0.45 * len(found)), sharey=True)
+    size = (4 * len(measures), 1.5 + 0.45 * len(found))
+    figure, grid = pyplot.subplots(1, len(measures), figsize=size, sharey=True, layout="constrained")
     names = [row["peer"] for row in found]
     for axes, (measure, title) in zip(grid, measures, strict=True):
         values = [row[measure] or 0 for row in found]
@@ -88,8 +89,8 @@ def _bars(pyplot: Any, found: Sequence[Found], measures: Sequence[tuple[str, str
         axes.barh(names, values, color=colours)
         for at, value in enumerate(values):
             axes.text(value, at, f" {value:.3g}", va="center", fontsize=8)
-        axes.set(title=title, xscale="log")
-        axes.margins(x=0.3)
+        axes.set(title=title)
+        axes.margins(x=0.25)
         axes.grid(visible=True, axis="x", alpha=0.25)
     grid[0].invert_yaxis()
     return figure
@@ -97,7 +98,7 @@ def _bars(pyplot: Any, found: Sequence[Found], measures: Sequence[tuple[str, str
 
 def _scaling(pyplot: Any, found: Sequence[Found]) -> Any:
     measures = (("p50_ms", "median latency, ms"), ("build_s", "build time, s"), ("size_mb", "on disk, MB"))
-    figure, grid = pyplot.subplots(1, 3, figsize=(14, 5))
+    figure, grid = pyplot.subplots(1, 3, figsize=(14, 5), layout="constrained")
     for axes, (measure, title) in zip(grid, measures, strict=True):
         for name, own in _by_peer(found):
             fitted = next(row for row in own if row["rows"] == "exponent")
@@ -109,6 +110,9 @@ def _scaling(pyplot: Any, found: Sequence[Found]) -> Any:
                 **_style(name, found),
             )
         axes.set(xscale="log", yscale="log", xlabel="rows (log)", ylabel=f"{title} (log)")
+        sizes = sorted({row["rows"] for row in found if row["rows"] != "exponent"})
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
         axes.grid(visible=True, which="both", alpha=0.25)
         axes.legend(fontsize=8)
     return figure

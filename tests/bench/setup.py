@@ -77,6 +77,7 @@ class Bench:
         with Worker(BUILT_AS.get(name, name), self.spec, folder, threads=BUILD_THREADS) as worker:
             stored = folder / worker.about()["stored"]
             took = worker.build()
+            self.console.print(f"{name} is built: {took['build_s']:.0f} s")
             record = {"by": _built_by(name), **took, "build_mb": worker.memory(), "size_mb": _size(stored) / 1e6}
         (folder / _RECORD).write_text(json.dumps(record))
         return record

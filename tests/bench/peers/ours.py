@@ -25,6 +25,8 @@ from bucketlens.pipelines.compact import compact, sweep
 from bucketlens.pipelines.query import QueryTools, search
 from bucketlens.queries import ByVector, Query
 from bucketlens.records import Kind, ModelIdentity, Row, Sequencer
+from bucketlens.search.fuse import fuse
+from bucketlens.search.parts import search_view
 from bucketlens.table.policy import MAX_SHARD_ROWS
 from tests.bench.mixture import Floats
 from tests.bench.origin import Origin
@@ -37,7 +39,7 @@ _PATIENCE_S = 300.0
 
 
 class Ours(Peer):
-    """Searched through the call that the query function makes; ``whole``: through that function, event to JSON."""
+    """Searched as the query function does, down to the keys; ``whole``: through that function, event to JSON."""
 
     floor = 0.95
     filters = True
@@ -45,7 +47,7 @@ class Ours(Peer):
 
     def __init__(self, *, whole: bool) -> None:
         self.name = "bucketlens, whole handler" if whole else "bucketlens"
-        self.says = "as shipped" if not whole else "as shipped: HTTP event in, JSON out, links signed"
+        self.says = "as shipped: HTTP event in, JSON out, links signed" if whole else "as shipped: vector in, keys out"
         self.sweep: Sequence[Knobs] = ({},) if whole else ({}, {"exact": 1})
         self._whole = whole
         self._opened = ExitStack()
@@ -94,16 +96,17 @@ class Ours(Peer):
     def form(self, query: Floats, k: int) -> Any:
         if self._whole:
             return self._event(query, k)
-        return Query(COLLECTION, ByVector(tuple(query.tolist())), self._filter, k, exact=self._exact)
+        return query
 
     def search(self, asked: Any, k: int) -> Any:
         if self._handle is not None and self._whole:
             return self._handle(asked, None)
-        return search(asked, self._ready())
+        view = self._ready().views.view(COLLECTION, strong=False)
+        return fuse(search_view(view, asked, self._filter, k, exact=self._exact).found, k, None, ())
 
     def ids(self, found: Any) -> list[int]:
         if not self._whole:
-            return [_number(hit.key) for hit in found.hits]
+            return [_number(hit.key) for hit in found]
         if found["statusCode"] != 200:
             raise RuntimeError(found["body"])
         return [_number(hit["key"]) for hit in json.loads(found["body"])["hits"]]
