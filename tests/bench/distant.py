@@ -39,13 +39,14 @@ def measure(bench: Bench) -> list[Found]:
                 bench.built(name)
                 with Worker(name, bench.spec, bench.folder(name)) as worker:
                     about = worker.about()
-                for knobs in _settings(about, best):
-                    task = progress.add_task(f"Cold, {about['name']}, {label(knobs)}", total=count)
-                    asked = []
-                    for query in range(count):
-                        asked.append(_one(bench, name, knobs, query))
-                        progress.advance(task)
-                    found.append(_row(about, knobs, asked))
+                with Origin(bench.folder(name)) as origin, Distance(origin.url) as distance:
+                    for knobs in _settings(about, best):
+                        task = progress.add_task(f"Cold, {about['name']}, {label(knobs)}", total=count)
+                        asked = []
+                        for query in range(count):
+                            asked.append(_one(bench, name, knobs, query, distance))
+                            progress.advance(task)
+                        found.append(_row(about, knobs, asked))
             except Failed as failed:
                 bench.console.print(f"[yellow]left out: {failed}[/yellow]")
     return found
@@ -58,15 +59,10 @@ def _settings(about: Mapping[str, Any], best: Sequence[Found]) -> list[Knobs]:
     return [{}, about["sweep"][len(about["sweep"]) // 2] if chosen is None else chosen["knobs"]]
 
 
-def _one(bench: Bench, name: str, knobs: Knobs, query: int) -> Found:
+def _one(bench: Bench, name: str, knobs: Knobs, query: int, distance: Distance) -> Found:
     """A first query and, in the same process, a second one."""
     data = bench.data
-    with (
-        tempfile.TemporaryDirectory() as local,
-        Origin(bench.folder(name)) as origin,
-        Distance(origin.url) as distance,
-        Worker(name, bench.spec, bench.folder(name)) as worker,
-    ):
+    with tempfile.TemporaryDirectory() as local, Worker(name, bench.spec, bench.folder(name)) as worker:
         worker.about()
         distance.reset()
         opened = worker.reach(distance.url, Path(local))

@@ -28,7 +28,9 @@ class Shown:
 
 def tables(question: str, found: Sequence[Found]) -> list[Shown]:
     """The tables that answer a question."""
-    return _TABLES.get(question, _plain)(found) if found else []
+    if not found:
+        return []
+    return _TABLES[question](found) if question in _TABLES else [_plain(question, found)]
 
 
 def print_tables(console: Console, question: str, found: Sequence[Found]) -> None:
@@ -172,10 +174,10 @@ def _scaling(found: Sequence[Found]) -> list[Shown]:
     return [Shown("Growth with the rows", columns, [line(row) for row in ordered])]
 
 
-def _plain(found: Sequence[Found]) -> list[Shown]:
+def _plain(question: str, found: Sequence[Found]) -> Shown:
     names = list(dict.fromkeys(name for row in found for name in row))
     cells = [[_any(row.get(name, "")) for name in names] for row in found]
-    return [Shown("bucketlens alone", names, cells)]
+    return Shown(f"bucketlens alone: {question.removeprefix('ours-')}", names, cells)
 
 
 def _any(value: object) -> str:

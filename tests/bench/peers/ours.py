@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -73,6 +74,7 @@ class Ours(Peer):
                 compacted += perf_counter() - began
             later = datetime.now(UTC) + timedelta(days=1)
             sweep(COLLECTION, wire(origin.url, folder / "building").compact(), now=later)
+        shutil.rmtree(folder / "building", ignore_errors=True)
         return {"log written, s": appended, "compaction, s": compacted}
 
     def open(self, folder: Path) -> None:
