@@ -18,11 +18,13 @@ from bucketlens.search.files import LocalFiles
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.s3 import S3Images, connect
+from bucketlens.table.policy import Limits
 from tests.bench.data import Data
 from tests.bench.folder import FolderStore, metadata, put
 from tests.support.table import COLLECTION, sequencer
 
 _AT_ONCE = 20_000
+_ALL_AT_ONCE = Limits(rows=2**40, bytes=2**40)
 _NOBODY = "http://127.0.0.1:9"
 """An address for links: nothing is asked of it."""
 
@@ -113,7 +115,7 @@ def _build(data: Data, root: Path) -> None:
         max_staleness_s=0.0,
         clock=perf_counter,
     )
-    tools = Compact(store, views, Settings("bench", sweep_grace_s=0.0))
+    tools = Compact(store, views, Settings("bench", sweep_grace_s=0.0), limits=_ALL_AT_ONCE)
     for number in range(100):
         if not compact(COLLECTION, tools, now=datetime.now(UTC), nonce=f"n{number}").steps:
             break

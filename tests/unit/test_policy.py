@@ -18,6 +18,7 @@ from bucketlens.table.policy import (
     Plan,
     choose,
     consolidated,
+    most_rows,
     oldest,
     tier,
 )
@@ -57,10 +58,10 @@ def test_a_shard_with_many_superseded_rows_is_rewritten_even_alone() -> None:
 
 def test_of_many_wasted_shards_as_many_are_rewritten_as_make_one_the_worst_first() -> None:
     shards = [shard(f"s{n}", 100_000, 40_000 + n) for n in range(9)]
-    plan = choose(shards, (), 0)
+    plan = choose(shards, (), 0, 262_144)
     assert plan.merge == ("s5", "s6", "s7", "s8")
     assert plan.more
-    assert choose(shards[:5], (), 0) == Plan((), ("s1", "s2", "s3", "s4"), more=True)
+    assert choose(shards[:5], (), 0, 262_144) == Plan((), ("s1", "s2", "s3", "s4"), more=True)
     assert choose(shards[:1], (), 0) == Plan((), ("s0",))
 
 
@@ -113,10 +114,17 @@ def test_the_fourth_of_a_tier_merges_it_and_a_full_shard_is_left_alone() -> None
 
 
 def test_tiers_grow_by_a_factor_of_four() -> None:
-    ends = [SMALLEST_TIER_ROWS * GROWTH**level for level in range(6)]
+    ends = [SMALLEST_TIER_ROWS * GROWTH**level for level in range(7)]
     assert ends[-1] == MAX_SHARD_ROWS
-    assert [tier(rows) for rows in ends] == [0, 1, 2, 3, 4, 5]
-    assert [tier(rows + 1) for rows in ends] == [1, 2, 3, 4, 5, 5]
+    assert [tier(rows) for rows in ends] == [0, 1, 2, 3, 4, 5, 6]
+    assert [tier(rows + 1) for rows in ends] == [1, 2, 3, 4, 5, 6, 6]
+
+
+def test_the_largest_shard_has_fewer_rows_the_more_dimensions_they_have() -> None:
+    assert [most_rows(d) for d in (64, 512, 513, 768, 2_048, 2_049)] == [2**20, 2**20, 2**18, 2**18, 2**18, 2**16]
+    peers = [shard(f"s{n}", 262_144) for n in range(3)]
+    assert choose(peers, ("x",), 262_144, most_rows(512)).merge == ("s0", "s1", "s2")
+    assert choose(peers, ("x",), 262_144, most_rows(768)).merge == ()
 
 
 def lifetime(batches: list[int]) -> tuple[float, int]:
@@ -142,7 +150,7 @@ def test_a_row_is_written_a_bounded_number_of_times_over_many_small_compactions(
     # Once when it comes, once in each tier it passes, and in the smallest tier at most every third compaction.
     tiers = max(0.0, math.log(min(batch * count, MAX_SHARD_ROWS) / SMALLEST_TIER_ROWS, GROWTH))
     assert amplification <= 2 + tiers + SMALLEST_TIER_ROWS / (GROWTH - 1) / batch
-    assert most <= (GROWTH - 1) * 6 + batch * count / (MAX_SHARD_ROWS / 2)
+    assert most <= (GROWTH - 1) * 7 + batch * count / (MAX_SHARD_ROWS / 2)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -18,8 +18,13 @@ ROWS_PER_CLUSTER = 250
 SINGLE_BELOW = 1_000
 """Fewer rows are one cluster: they are read whole sooner than in pieces."""
 
+_WHOLE = 262_144
+"""More rows are divided by a coarse k-means first, and each part is clustered by itself: the cost grows with the rows
+then, not with their square."""
+_PART = 131_072
 _SAMPLE = 64
 """Rows per centroid that Lloyd's rounds look at: more move the centroids by less than their rows' spread."""
+_LEAST_SAMPLE = 16_384
 _ROUNDS = 8
 _CHUNK = 16_384
 
@@ -38,13 +43,42 @@ class Clustering:
 def cluster(vectors: Vectors, *, seed: int, rows_per_cluster: int = ROWS_PER_CLUSTER) -> Clustering:
     """Clusters of (n, d) float16 rows, n > 0. The same rows and seed give the same clusters on the same machine.
 
-    Cost for 262,144 x 512: about 0.8 TFLOP of float32 products; memory for 64 sampled rows a cluster and one chunk.
+    Cost for 262,144 x 512: about 0.8 TFLOP of float32 products, for 1,048,576 twice that; memory for 64 sampled rows a
+    cluster of a part and one chunk.
     """
+    if len(vectors) > _WHOLE:
+        parts = _assigned(vectors, -(-len(vectors) // _PART), np.random.default_rng(seed))
+        if len(parts) > 1:
+            found = [cluster(_Chosen(vectors, rows), seed=seed, rows_per_cluster=rows_per_cluster) for rows in parts]
+            starts = np.cumsum([0, *(len(rows) for rows in parts)])
+            return Clustering(
+                np.concatenate([rows[one.order] for rows, one in zip(parts, found, strict=True)]),
+                np.concatenate([[0], *(one.firsts[1:] + at for one, at in zip(found, starts[:-1], strict=True))]),
+            )
     count = len(vectors) // rows_per_cluster if len(vectors) >= SINGLE_BELOW else 1
     if count <= 1:
         return Clustering(np.arange(len(vectors)), np.array([0, len(vectors)]))
-    rng = np.random.default_rng(seed)
-    sample = np.sort(rng.choice(len(vectors), min(len(vectors), _SAMPLE * count), replace=False))
+    parts = _assigned(vectors, count, np.random.default_rng(seed))
+    return Clustering(np.concatenate(parts), np.cumsum([0, *(len(rows) for rows in parts)]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Some rows of vectors, in ascending order."""
+
+    vectors: Vectors
+    rows: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, wanted: slice | npt.NDArray[np.int64]) -> Halves:
+        return self.vectors[self.rows[wanted]]
+
+
+def _assigned(vectors: Vectors, count: int, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    """The rows of each of about ``count`` clusters, none empty, ascending; near clusters stand near each other."""
+    sample = np.sort(rng.choice(len(vectors), min(len(vectors), max(_LEAST_SAMPLE, _SAMPLE * count)), replace=False))
     centroids = _chained(_lloyd(unit(vectors[sample].astype(np.float32)), count, rng))
     nearest = np.concatenate(
         [
@@ -53,8 +87,7 @@ def cluster(vectors: Vectors, *, seed: int, rows_per_cluster: int = ROWS_PER_CLU
         ]
     )
     sizes = np.bincount(nearest, minlength=count)
-    firsts = np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
-    return Clustering(np.argsort(nearest, kind="stable"), firsts)
+    return np.split(np.argsort(nearest, kind="stable"), np.cumsum(sizes[sizes > 0])[:-1])
 
 
 def centroids_of(vectors: Halves, firsts: npt.NDArray[np.int64]) -> Floats:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from typing import TypeAlias
 
 import pyarrow as pa  # noqa: TID251
@@ -51,6 +52,7 @@ def column_name(kind: Type, field: str) -> str:
     return f"m.{kind.value}:{field}"
 
 
+@cache
 def parse_name(name: str) -> tuple[Type, str] | None:
     """Type and field behind a physical name, or None for a column that is no metadata. Inverse of ``column_name``."""
     if not name.startswith("m.") or name[3:4] != ":" or name[2] not in {kind.value for kind in Type}:

@@ -12,10 +12,10 @@ from bucketlens.index.block import Halves
 from bucketlens.index.vectors import to_int8
 from bucketlens.records import Vector
 
-CONNECTIVITY = 12
+CONNECTIVITY = 16
 EXPANSION_ADD = 40
-"""On 32,140 photographs x 256 a graph of 16 / 64 takes 1.7 times as long to build and is as good with three quarters of
-the candidates; on 250,000 x 512 made-up rows it took three times as long."""
+"""On 65,536 x 512 rows around 2,000 centres, recall@10 of 48 candidates and seconds to build on two cores: 12 / 40
+0.941 in 5.2, 16 / 40 0.995 in 6.3, 12 / 64 0.989 in 7.4, 16 / 48 0.993 in 8.7."""
 _EXPANSION_SEARCH = 16
 """Least; usearch widens it to the number of neighbours asked for."""
 
@@ -43,11 +43,16 @@ class Graph:
 
 
 def build(vectors: Halves, threads: int, path: Path) -> None:
-    """Write the graph over (n, d) rows as usearch's own file. Time grows as n log n; rows are converted in chunks."""
+    """Write the graph over (n, d) rows as usearch's own file. Time grows as n log n; rows are converted in chunks.
+
+    Rows are linked in a random order, always the same. In the order of their clusters the early links would all lie
+    within few of them: with 12 / 40 and 64 candidates, recall@10 was 0.932 instead of 0.977 on the rows above.
+    """
     index = _empty(vectors.shape[1])
+    order = np.random.default_rng(0).permutation(len(vectors))
     for start in range(0, len(vectors), _CHUNK):
-        part = vectors[start : start + _CHUNK]
-        index.add(np.arange(start, start + len(part), dtype=np.uint64), to_int8(part), threads=threads)
+        part = order[start : start + _CHUNK]
+        index.add(part.astype(np.uint64), to_int8(vectors[part]), threads=threads)
     index.save(str(path))
 
 

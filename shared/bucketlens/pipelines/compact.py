@@ -24,7 +24,7 @@ from bucketlens.table.commit import commit
 from bucketlens.table.compaction import Absorption, Consolidation
 from bucketlens.table.manifest import MergedEntry, stamp
 from bucketlens.table.merge import merge
-from bucketlens.table.policy import MAX_SHARD_ROWS, Limits, Plan, choose, consolidated, oldest
+from bucketlens.table.policy import MAX_SHARD_ROWS, Limits, Plan, choose, consolidated, most_rows, oldest
 from bucketlens.table.snapshot import Snapshot, read_manifest, read_snapshot
 from bucketlens.table.sweep import forgettable, garbage
 
@@ -114,12 +114,18 @@ class _Step:
             return self._consolidate(batch, report), True
         part = oldest(self.snapshot, self.tools.limits)
         if not part.manifest.merged and not part.segments:
-            plan = choose(part.manifest.shards, (), 0)
+            plan = choose(part.manifest.shards, (), 0, self._most)
             return (self._absorb(self.tools.views.open(part), plan, report), plan.more) if plan else (report, False)
         view = self.tools.views.open(part)
         # Rejections and tombstones stay in the marks for weeks: they are no reason to merge shards.
-        plan = choose(part.manifest.shards, part.segments, int(np.count_nonzero(view.settled.images)))
+        new = int(np.count_nonzero(view.settled.images))
+        plan = choose(part.manifest.shards, part.segments, new, self._most)
         return self._absorb(view, plan, report), plan.more or part != self.snapshot
+
+    @property
+    def _most(self) -> int:
+        model = self.snapshot.manifest.model
+        return most_rows(model.dimension) if model else MAX_SHARD_ROWS
 
     def _consolidate(self, batch: Snapshot, report: CompactReport) -> CompactReport:
         """Segments become one, no shard is asked: a reader has fewer objects to read."""
@@ -168,7 +174,7 @@ class _Step:
             before=before,
             absorb=plan.absorb,
             merged=view.snapshot.manifest.merged,
-            added=self._writer.shards(merged.images, view.model, self.tools.max_shard_rows),
+            added=self._writer.shards(merged.images, view.model, min(self._most, self.tools.max_shard_rows)),
             changed=changed,
             removed=frozenset(plan.merge) | emptied,
             marks=self._writer.marks(merged.marks, view.model, before.marks),

@@ -15,12 +15,12 @@ EXACT_FILTERED_BELOW = 50_000
 """The same with a filter, for which a graph is a detour: its candidates are nearest among all rows."""
 OVERSAMPLE = 3
 """Matching candidates per wanted hit that the graph is asked for."""
-MIN_CANDIDATES = 96
+MIN_CANDIDATES = 64
 """Fewest candidates of a graph over all rows that match, whatever k."""
-LEAST_CANDIDATES = 48
+LEAST_CANDIDATES = 32
 """Fewest of a graph over some of them: of four graphs over a quarter each, each needs a third to be as good together;
 but neighbours may all be in one."""
-BESIDE = 500
+BESIDE = 250
 """Matching rows of the nearest clusters that are scored beside a graph's candidates: each misses what the other finds.
 Recall@10 of 96 candidates, of the same with two clusters beside them, and of sixteen clusters alone is 0.993, 0.994 and
 0.971 on 32,340 photographs x 256; and 0.66, 0.984 and 0.973 on a mixture of 4,096 centres, 262,144 x 512, whose

