@@ -11,6 +11,7 @@ from bucketlens.search.plan import (
     EXACT_BYTES,
     EXACT_FILTERED_BELOW,
     EXACT_RANGES,
+    FILTERED_RUNS,
     PROBES,
     ROWS_PER_CANDIDATE,
     VECTOR_RUNS,
@@ -72,13 +73,14 @@ def test_a_cold_shard_is_read_exactly_when_that_is_few_reads_of_few_bytes() -> N
     assert choose_cold(1_000, 1, EXACT_BYTES + 1).path is Path.CLUSTERS
 
 
-@given(shards=shards, k=st.integers(1, 1_000))
+@given(shards=shards, k=st.integers(1, 1_000), filtered=st.booleans())
 def test_the_clusters_read_are_the_nearest_of_all_shards_and_hold_enough_matching_rows(
-    shards: list[list[tuple[float, int]]], k: int
+    shards: list[list[tuple[float, int]]], k: int, filtered: bool
 ) -> None:
     closeness = [np.array([near for near, _ in shard], np.float32) for shard in shards]
     matching = [np.array([rows for _, rows in shard], np.int64) for shard in shards]
-    chosen = probed(closeness, matching, k)
+    ends = [np.arange(len(shard) + 1) * 16_000 for shard in shards]
+    chosen = probed(closeness, matching, ends, k, filtered=filtered)
     read = [(number, cluster) for number, clusters in enumerate(chosen) for cluster in clusters.tolist()]
     rest = [
         (number, cluster)
@@ -94,13 +96,21 @@ def test_the_clusters_read_are_the_nearest_of_all_shards_and_hold_enough_matchin
         assert sum(int(matching[number][cluster]) for number, cluster in read) >= wanted_candidates(k)
 
 
-@given(clusters=st.lists(st.integers(0, 400), min_size=1, max_size=900), k=st.integers(1, 400))
+def test_with_a_filter_codes_of_many_more_rows_are_read_as_far_as_their_bytes_allow() -> None:
+    closeness, matching = [np.linspace(1, 0, 4_000, dtype=np.float32)], [np.full(4_000, 2)]
+    small, large = ([np.arange(4_001) * size] for size in (16_000, 64_000))
+    assert len(probed(closeness, matching, small, 10, filtered=False)[0]) == 100
+    assert len(probed(closeness, matching, small, 10, filtered=True)[0]) == 1_000
+    assert 100 < len(probed(closeness, matching, large, 10, filtered=True)[0]) <= 2**24 / 64_000
+
+
+@given(clusters=st.lists(st.integers(0, 400), min_size=1, max_size=900), k=st.integers(1, 400), filtered=st.booleans())
 def test_rescored_candidates_lie_in_few_clusters_but_are_enough_and_the_best_is_among_them(
-    clusters: list[int], k: int
+    clusters: list[int], k: int, filtered: bool
 ) -> None:
-    kept = runs(np.array(clusters), k)
+    kept = runs(np.array(clusters), k, filtered=filtered)
     assert kept[0]
     assert int(kept.sum()) >= min(2 * k, len(clusters))
     named = set(np.array(clusters)[kept].tolist())
-    assert len(named) <= max(VECTOR_RUNS, 2 * k)
+    assert len(named) <= max(FILTERED_RUNS if filtered else VECTOR_RUNS, 2 * k)
     assert all(kept[position] == (cluster in named) for position, cluster in enumerate(clusters))

@@ -20,13 +20,14 @@ from bucketlens.records import Vector
 from bucketlens.search.plan import (
     AHEAD_BATCHES,
     AHEAD_BYTES,
+    GAP,
     Path,
     choose_cold,
     probed,
     runs,
     wanted_candidates,
 )
-from bucketlens.search.ranges import GAP, Ranges
+from bucketlens.search.ranges import Ranges
 from bucketlens.search.remote import (
     Cold,
     Rows,
@@ -72,7 +73,7 @@ def _best(
 ) -> Asking[list[Found]]:
     masks = yield from _masks(shards, filter)
     sought = _planned(shards, masks, filter)
-    likely = yield from _guess(sought, query, k)
+    likely = yield from _guess(sought, query, k, filtered=filter != ALWAYS)
     yield from _rescore(sought, query, _along(likely, filter))
     return (yield from winners(sought, said, k))
 
@@ -130,7 +131,7 @@ def _cost(cold: Cold, mask: Mask, filter: Filter) -> tuple[int, int]:
     return len(skipped) + 1, int((rows[-1] - rows[0] + 1) * (end - start) - skipped.sum())
 
 
-def _guess(sought: Sequence[Sought], query: Vector, k: int) -> Asking[list[Likely]]:
+def _guess(sought: Sequence[Sought], query: Vector, k: int, *, filtered: bool) -> Asking[list[Likely]]:
     """Candidates: of exact shards every matching row, already scored; of the others the best by their codes. Returns
     rows that may be hits, the likeliest of the exact shards and then of the others first."""
     exact = [one for one in sought if one.choice.path is Path.EXACT]
@@ -138,17 +139,24 @@ def _guess(sought: Sequence[Sought], query: Vector, k: int) -> Asking[list[Likel
         one.rows = np.flatnonzero(one.mask)
     coded = [one for one in sought if one.choice.path is not Path.EXACT]
     closeness = [one.cold.head.closeness(query) for one in coded]
-    chosen = probed(closeness, [one.counts for one in coded], k)
+    ends = [one.cold.head.outline.firsts * one.cold.head.coding.width for one in coded]
+    chosen = probed(closeness, [one.counts for one in coded], ends, k, filtered=filtered)
     codes = [piece for one, near in zip(coded, chosen, strict=True) for piece in code_pieces(one.cold, near)]
     vectors = [piece for one in exact for piece in vector_pieces(one.cold, one.rows)]
     read = (yield [*codes, *vectors]) if codes or vectors else []
     _score(exact, query, read[len(codes) :])
     likely = [(one, row) for one in exact for row in one.rows[: k + SPARE].tolist()]
-    return likely + _by_code(coded, chosen, query, k, iter(read)) if coded else likely
+    return likely + _by_code(coded, chosen, query, k, iter(read), filtered=filtered) if coded else likely
 
 
 def _by_code(
-    coded: Sequence[Sought], chosen: Sequence[Rows], query: Vector, k: int, bodies: Iterator[bytes]
+    coded: Sequence[Sought],
+    chosen: Sequence[Rows],
+    query: Vector,
+    k: int,
+    bodies: Iterator[bytes],
+    *,
+    filtered: bool,
 ) -> list[Likely]:
     """The best matching rows of the chosen clusters become candidates; returned best first."""
     which, rows, clusters, guesses = list[Rows](), list[Rows](), list[Rows](), list[Scores]()
@@ -163,7 +171,7 @@ def _by_code(
             clusters.append(np.full(len(inside), len(clusters)))
             which.append(np.full(len(inside), number))
     top = best(np.concatenate(guesses), wanted_candidates(k))
-    top = top[runs(np.concatenate(clusters)[top], k)]
+    top = top[runs(np.concatenate(clusters)[top], k, filtered=filtered)]
     near_which, near_rows = np.concatenate(which)[top], np.concatenate(rows)[top]
     for number, one in enumerate(coded):
         one.rows = np.sort(near_rows[near_which == number])

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+GAP = 128 * 1024
+"""Bytes between two pieces of an object that are read along rather than asked for apart: what comes in about a
+millisecond."""
 EXACT_BELOW = 20_000
 """Up to this many rows in all local parts together are scanned, whatever a graph would cost."""
 EXACT_FILTERED_BELOW = 50_000
@@ -21,10 +25,10 @@ LEAST_CANDIDATES = 32
 """Fewest of a graph over some of them: of four graphs over a quarter each, each needs a third to be as good together;
 but neighbours may all be in one."""
 BESIDE = 250
-"""Matching rows of the nearest clusters that are scored beside a graph's candidates: each misses what the other finds.
-Recall@10 of 96 candidates, of the same with two clusters beside them, and of sixteen clusters alone is 0.993, 0.994 and
-0.971 on 32,340 photographs x 256; and 0.66, 0.984 and 0.973 on a mixture of 4,096 centres, 262,144 x 512, whose
-neighbours lie in islands that a walk may not reach."""
+BESIDE_SHARE = 1_000
+"""Matching rows of the nearest clusters that are scored beside a graph's candidates, at least, and one for so many rows
+of the part: each misses what the other finds. Recall@10 is 0.992 on 65,536 photographs x 256. On 1,048,576 x 512 rows
+around 2,000 centres, islands that a walk may not reach, it is 0.46, 0.85, 0.94 and 0.98 with 0, 250, 500 and 1,000."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for them."""
 ROWS_PER_CANDIDATE = 24
@@ -36,6 +40,12 @@ CODED_CANDIDATES = 200
 """Rows rescored of those whose codes were read."""
 VECTOR_RUNS = 24
 """Clusters the rescored rows may lie in. With 36 ranges of codes, a row batch per hit and the heads: under 80 GETs."""
+FILTERED_ROWS = 2_000
+"""With a filter, matching rows a cold search wants the codes of: the nearest clusters may hold none that is near."""
+FILTERED_BYTES = 16 * 2**20
+"""Most bytes of codes it reads for more of them than it must."""
+FILTERED_RUNS = 48
+"""As ``VECTOR_RUNS``, with a filter: the best candidates then lie one by one."""
 EXACT_RANGES = 48
 EXACT_BYTES = 4 * 2**20
 """A cold search with a filter is exact when the matching vectors are had in so many ranged reads of so many bytes."""
@@ -78,6 +88,11 @@ def choose(rows: int, matching: int, k: int, *, among: int, filtered: bool, has_
     return _walked(candidates, matching, "many rows match")
 
 
+def beside(rows: int) -> int:
+    """Rows of the nearest clusters to score beside the candidates of a graph over so many."""
+    return max(BESIDE, rows // BESIDE_SHARE)
+
+
 def enough(k: int) -> int:
     """Candidates that pass before the k best of them are believed."""
     return min(2 * k, k + 32)
@@ -108,24 +123,46 @@ def choose_cold(matching: int, ranges: int, size: int) -> Choice:
 
 
 def probed(
-    closeness: Sequence[npt.NDArray[np.float32]], matching: Sequence[npt.NDArray[np.int64]], k: int
+    closeness: Sequence[npt.NDArray[np.float32]],
+    matching: Sequence[npt.NDArray[np.int64]],
+    ends: Sequence[npt.NDArray[np.int64]],
+    k: int,
+    *,
+    filtered: bool,
 ) -> list[npt.NDArray[np.int64]]:
     """Which clusters of each shard to read: of all shards together the nearest, as many as hold enough rows.
 
     ``closeness`` and ``matching`` say, per shard, how near each cluster is and how many of its rows match; clusters
-    without any are left out. Ties keep the order of shards and clusters.
+    without any are left out. The codes of cluster c of a shard are bytes ``ends[c]`` to ``ends[c + 1]``. With a filter
+    many more are read, as far as that is not too much. Ties keep the order of shards and clusters.
     """
     near = np.concatenate([*closeness, np.zeros(0, np.float32)])
     rows = np.concatenate([*matching, np.zeros(0, np.int64)])
     order = np.argsort(-near, kind="stable")
     order = order[rows[order] > 0]
-    enough = int(np.searchsorted(np.cumsum(rows[order]), wanted_candidates(k))) + 1
-    chosen = np.sort(order[: max(PROBES + k // 10, enough)])
-    ends = np.cumsum([len(part) for part in closeness])
-    return [
-        chosen[(chosen >= end - len(part)) & (chosen < end)] - (end - len(part))
-        for part, end in zip(closeness, ends, strict=True)
-    ]
+    held = np.cumsum(rows[order])
+    least = max(PROBES + k // 10, int(np.searchsorted(held, wanted_candidates(k))) + 1)
+    parts = np.cumsum([0, *(len(part) for part in closeness)])
+    count = int(np.searchsorted(held, FILTERED_ROWS)) + 1 if filtered else least
+    while count > least and _code_bytes(_divided(order[:count], parts), ends) > FILTERED_BYTES:
+        count = max(least, count * 3 // 4)
+    return _divided(order[: max(count, least)], parts)
+
+
+def _divided(clusters: npt.NDArray[np.int64], parts: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Clusters numbered through all shards as numbers within each, ascending."""
+    ascending = np.sort(clusters)
+    return [ascending[(ascending >= first) & (ascending < end)] - first for first, end in pairwise(parts.tolist())]
+
+
+def _code_bytes(chosen: Sequence[npt.NDArray[np.int64]], ends: Sequence[npt.NDArray[np.int64]]) -> int:
+    """Bytes that are read for the codes of these clusters, with what lies between near ones."""
+    total = 0
+    for clusters, bounds in zip(chosen, ends, strict=True):
+        starts, stops = bounds[clusters], bounds[clusters + 1]
+        between = starts[1:] - stops[:-1]
+        total += int((stops - starts).sum() + between[between <= GAP].sum())
+    return total
 
 
 def wanted_candidates(k: int) -> int:
@@ -133,7 +170,7 @@ def wanted_candidates(k: int) -> int:
     return max(CODED_CANDIDATES, 4 * k)
 
 
-def runs(clusters: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.bool_]:
+def runs(clusters: npt.NDArray[np.int64], k: int, *, filtered: bool) -> npt.NDArray[np.bool_]:
     """Which candidates to keep, (n,): those of the clusters that come first, few clusters but enough candidates.
 
     ``clusters`` names each candidate's, best candidate first.
@@ -141,4 +178,4 @@ def runs(clusters: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.bool_]:
     named, first, counts = np.unique(clusters, return_index=True, return_counts=True)
     order = np.argsort(first)
     enough = int(np.searchsorted(np.cumsum(counts[order]), 2 * k)) + 1
-    return np.isin(clusters, named[order][: max(VECTOR_RUNS, enough)])
+    return np.isin(clusters, named[order][: max(FILTERED_RUNS if filtered else VECTOR_RUNS, enough)])

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from bucketlens.errors import Corrupt, NotFound
 from bucketlens.search.files import SnapshotGone
 from bucketlens.search.meter import spread
+from bucketlens.search.plan import GAP
 from bucketlens.store.protocol import ByteRange, Store
 
 READERS = 64
 """Requests at once: a round of a cold search is at most so many, and a request that must wait doubles the round."""
-GAP = 128 * 1024
-"""Bytes between two pieces that are read along rather than asked for apart: what comes in about a millisecond."""
+MOST = 2**20
+"""Bytes after which the next piece is asked for apart: one connection brings so many in about ten milliseconds."""
 MEMORY = 48 * 2**20
 """Bytes of pieces that are remembered."""
 
@@ -30,11 +31,17 @@ class Piece(NamedTuple):
 
 
 def coalesce(pieces: Sequence[Piece], gap: int = GAP) -> list[Piece]:
-    """The ranges to ask for, ascending: every piece is inside one, no two are within ``gap`` bytes of each other."""
+    """The ranges to ask for, ascending: every piece is inside one; none within ``gap`` bytes of another is shorter than
+    ``MOST``."""
     ranges: list[Piece] = []
     for piece in sorted(pieces):
         last = ranges[-1] if ranges else None
-        if last is not None and last.key == piece.key and piece.start - last.end <= gap:
+        if (
+            last is not None
+            and last.key == piece.key
+            and piece.start - last.end <= gap
+            and last.end - last.start < MOST
+        ):
             ranges[-1] = Piece(last.key, last.start, max(last.end, piece.end))
         else:
             ranges.append(piece)

@@ -14,7 +14,7 @@ from bucketlens.index.graph import Graph
 from bucketlens.index.vectors import ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Part
-from bucketlens.search.plan import BESIDE, BESIDE_CLUSTERS, Choice, Path, choose, enough, wider
+from bucketlens.search.plan import BESIDE_CLUSTERS, Choice, Path, beside, choose, enough, wider
 
 Numbers = npt.NDArray[np.int64]
 
@@ -94,7 +94,7 @@ def _walk(graph: Graph, query: Vector, sifted: _Sifted, k: int, choice: Choice) 
         rows = graph.nearest(query, choice.candidates)
         passing = rows[mask[rows]]
         if len(passing) >= enough(k):
-            near = passing if head is None else head.rows_near(query, mask, BESIDE, BESIDE_CLUSTERS)
+            near = passing if head is None else head.rows_near(query, mask, beside(len(mask)), BESIDE_CLUSTERS)
             return _either(passing, near), len(rows) + len(near), choice
         choice = wider(choice, len(passing), sifted.matched, k)
     return np.zeros(0, np.int64), 0, choice
