@@ -25,10 +25,10 @@ LEAST_CANDIDATES = 32
 """Fewest of a graph over some of them: of four graphs over a quarter each, each needs a third to be as good together;
 but neighbours may all be in one."""
 BESIDE = 250
-BESIDE_SHARE = 1_000
+BESIDE_SHARE = 750
 """Matching rows of the nearest clusters that are scored beside a graph's candidates, at least, and one for so many rows
 of the part: each misses what the other finds. Recall@10 is 0.992 on 65,536 photographs x 256. On 1,048,576 x 512 rows
-around 2,000 centres, islands that a walk may not reach, it is 0.46, 0.85, 0.94 and 0.98 with 0, 250, 500 and 1,000."""
+around 2,000 centres, islands that a walk may not reach, it is 0.46, 0.85, 0.94, 0.98 with 0, 250, 500, 1,000."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for them."""
 ROWS_PER_CANDIDATE = 24
@@ -36,8 +36,10 @@ ROWS_PER_CANDIDATE = 24
 of one busy core, 512 dimensions."""
 PROBES = 36
 """Clusters a cold search reads the codes of, over all shards together."""
-CODED_CANDIDATES = 200
-"""Rows rescored of those whose codes were read."""
+PROBED_ROWS = 200
+"""Matching rows whose codes are read at least."""
+CODED_CANDIDATES = 400
+"""Rows rescored of those whose codes were read: most lie side by side, and more of them are hardly more reads."""
 VECTOR_RUNS = 24
 """Clusters the rescored rows may lie in. With 36 ranges of codes, a row batch per hit and the heads: under 80 GETs."""
 FILTERED_ROWS = 2_000
@@ -141,7 +143,7 @@ def probed(
     order = np.argsort(-near, kind="stable")
     order = order[rows[order] > 0]
     held = np.cumsum(rows[order])
-    least = max(PROBES + k // 10, int(np.searchsorted(held, wanted_candidates(k))) + 1)
+    least = max(PROBES + k // 10, int(np.searchsorted(held, max(PROBED_ROWS, 4 * k))) + 1)
     parts = np.cumsum([0, *(len(part) for part in closeness)])
     count = int(np.searchsorted(held, FILTERED_ROWS)) + 1 if filtered else least
     while count > least and _code_bytes(_divided(order[:count], parts), ends) > FILTERED_BYTES:
