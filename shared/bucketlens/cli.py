@@ -116,7 +116,8 @@ def _dev(options: argparse.Namespace) -> int:
                 f"API      {where['api']}\nS3       {where['s3']}\nbucket   {where['bucket']}   (images/ is indexed)",
                 flush=True,
             )
-        ending.wait()
+        while not ending.wait(0.2):  # a signal that another thread took does not wake this one
+            pass
     return 0
 
 
