@@ -6,19 +6,19 @@ parameters", read 2026-11). Address, region and credentials are those of the cli
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
+from bucketlens.store.signature import ALGORITHM, scope_of, signature
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+
 _PROBE = "probe"
-_ALGORITHM = "AWS4-HMAC-SHA256"
 _SIGNATURE = "s3v4-query"
 """What botocore calls this form of signature; directory buckets and some stores have others, which it makes itself."""
 
@@ -94,20 +94,19 @@ class Presigner:
 def _signed(plan: _Plan, key: str, seconds: int, at: datetime) -> str:
     credentials = plan.credentials()
     stamp = at.strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{plan.region}/{plan.service}/aws4_request"
+    scope = scope_of(stamp, plan.region, plan.service)
     stated, canonical = _queries(credentials.access_key, credentials.token, scope, stamp, seconds)
     key = quote(key, safe="/~")
     request = f"GET\n{plan.path}{key}\n{canonical}\nhost:{plan.host}\n\nhost\nUNSIGNED-PAYLOAD"
-    said = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    signature = _hmac(_signing_key(credentials.secret_key, scope), said).hex()
-    return f"{plan.base}{key}?{stated}&X-Amz-Signature={signature}"
+    proof = signature(request, stamp, scope, credentials.secret_key)
+    return f"{plan.base}{key}?{stated}&X-Amz-Signature={proof}"
 
 
 @lru_cache(maxsize=8)
 def _queries(access_key: str, token: str | None, scope: str, stamp: str, seconds: int) -> tuple[str, str]:
     """What all URLs of one second state, in botocore's order, and sorted for signing."""
     stated = {
-        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Algorithm": ALGORITHM,
         "X-Amz-Credential": f"{access_key}/{scope}",
         "X-Amz-Date": stamp,
         "X-Amz-Expires": str(seconds),
@@ -115,15 +114,3 @@ def _queries(access_key: str, token: str | None, scope: str, stamp: str, seconds
     } | ({"X-Amz-Security-Token": token} if token is not None else {})
     encoded = [f"{name}={quote(value, safe='~')}" for name, value in stated.items()]
     return "&".join(encoded), "&".join(sorted(encoded))
-
-
-@lru_cache(maxsize=8)
-def _signing_key(secret: str, scope: str) -> bytes:
-    key = ("AWS4" + secret).encode()
-    for part in scope.split("/"):
-        key = _hmac(key, part)
-    return key
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")

@@ -8,14 +8,11 @@ there are none, is left to boto3, which asks again: retries, redirects, proxies 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import socket
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -26,6 +23,7 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from bucketlens.store.protocol import Blob, ByteRange
 from bucketlens.store.refusals import missing
+from bucketlens.store.signature import ALGORITHM, scope_of, signature
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -123,30 +121,17 @@ def signed(
 ) -> dict[str, str]:
     """The headers ``stated`` (names in lower case) with a signature for a GET without a query at ``at`` (UTC)."""
     stamp = at.strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
+    scope = scope_of(stamp, region, service)
     headers = {**stated, "x-amz-date": stamp}
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     names = ";".join(sorted(headers))
     canonical = f"GET\n{urlsplit(url).path}\n\n{lines}\n{names}\n{_SIGNED}"
-    said = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = _hmac(_signing_key(credentials.secret_key, scope), said).hex()
+    proof = signature(canonical, stamp, scope, credentials.secret_key)
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+        f"{ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={proof}"
     )
     return headers
 
 
 def _quoted(key: str) -> str:
     return quote(key, safe="/~")
-
-
-@lru_cache(maxsize=8)
-def _signing_key(secret: str, scope: str) -> bytes:
-    key = ("AWS4" + secret).encode()
-    for part in scope.split("/"):
-        key = _hmac(key, part)
-    return key
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")
