@@ -49,7 +49,7 @@ def test_the_best_of_any_rows_are_the_best_in_exact_arithmetic(
     rng = np.random.default_rng(seed)
     query, vectors = drawn(rng, rows, 24, shape)
     wanted = np.flatnonzero(rng.random(rows) < share)
-    found, scores = ranked(query, vectors, wanted, k)
+    found, scores = ranked(query, vectors, [wanted], k)
     right = np.sort(true_cosines(query, vectors[wanted]))[::-1][:k]
     assert len(set(found.tolist())) == len(found) == min(k, len(wanted))
     assert set(found.tolist()) <= set(wanted.tolist())
@@ -63,8 +63,8 @@ def test_equal_rows_keep_their_order_and_rows_of_zeros_score_nothing() -> None:
     query, vectors = drawn(np.random.default_rng(0), 1, 16, "plain")
     many = np.repeat(vectors, 5_000, axis=0)
     many[::2] = 0
-    found, scores = ranked(query, many, np.arange(5_000), 7)
+    found, scores = ranked(query, many, [np.arange(5_000)], 7)
     assert found.tolist() == [1, 3, 5, 7, 9, 11, 13]
     assert len(set(scores.tolist())) == 1
-    assert ranked(query, many, np.arange(0, 5_000, 2), 3)[1].tolist() == [0, 0, 0]
-    assert ranked(query, many, np.zeros(0, np.int64), 3)[0].tolist() == []
+    assert ranked(query, many, [np.arange(0, 5_000, 2)], 3)[1].tolist() == [0, 0, 0]
+    assert ranked(query, many, [np.zeros(0, np.int64)], 3)[0].tolist() == []

@@ -218,8 +218,15 @@ def _response(status: int, body: bytes, extra: Mapping[str, str]) -> dict[str, o
 
 
 def _json(body: Mapping[str, object]) -> bytes:
-    text = json.dumps(_plain(body), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text = _written(body)
+    except (TypeError, ValueError):  # something json.dumps does not know, or a number that is not finite
+        text = _written(_plain(body))
     return text.encode("utf-8", "replace")  # an echoed lone surrogate must not fail the answer
+
+
+def _written(body: object) -> str:
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _plain(value: object) -> object:

@@ -104,6 +104,11 @@ def identities(table: pa.Table) -> Iterator[tuple[str, Sequencer, Kind]]:
         yield key, Sequencer.parse(sequencer), Kind(kind)
 
 
+def key_column(table: pa.Table) -> pa.ChunkedArray:
+    """The keys of all rows, for whoever asks for many one by one."""
+    return table.column("key")
+
+
 def key_at(table: pa.Table, row: int) -> str:
     """The key of one row."""
     return str(table.column("key")[row].as_py())

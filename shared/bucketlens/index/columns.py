@@ -96,6 +96,8 @@ def decode(
     """
     wanted = range(table.num_rows) if rows is None else rows
     found: list[dict[str, Value]] = [{} for _ in wanted]
+    if fields is not None and not fields:
+        return found
     for position, name in enumerate(table.schema.names):
         kind, field = parse_name(name) or (Type.INSTANT, name)
         if kind is Type.INSTANT or (fields is not None and field not in fields):

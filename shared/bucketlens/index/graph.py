@@ -9,7 +9,7 @@ import numpy.typing as npt
 from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.block import Halves
-from bucketlens.index.vectors import to_int8
+from bucketlens.index.vectors import query_int8, to_int8
 from bucketlens.records import Vector
 
 CONNECTIVITY = 16
@@ -38,7 +38,7 @@ class Graph:
         ``count`` is also how widely the graph is searched: the first of many are nearer to the truth than few.
         """
         # One thread, said so: left to itself usearch makes an executor of all cores for a single query.
-        matches = self._index.search(to_int8(query[None, :])[0], min(count, len(self)), threads=1)
+        matches = self._index.search(query_int8(query), min(count, len(self)), threads=1)
         return np.asarray(matches.keys, dtype=np.int64)
 
 

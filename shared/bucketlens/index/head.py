@@ -13,6 +13,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ class Outline:
         return self.numbers_at + places[0] * _ROW_BYTES, self.numbers_at + places[1] * _ROW_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Head:
     """An outline, and what belongs to the vectors: (clusters, d) int8 centroids, the coding, and where values begin."""
 
@@ -100,21 +101,25 @@ class Head:
 
     def closeness(self, query: Vector) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        return cosines_int8(query, self.centroids)
+        return cosines_int8(query, self.centroids, self._lengths)
 
-    def rows_near(self, query: Vector, mask: Mask, enough: int, most: int) -> npt.NDArray[np.int64]:
-        """Rows of the mask (rows,) in the clusters nearest to the query, ascending: whole clusters, as many as hold
-        ``enough`` such rows, but at most ``most``."""
+    @cached_property
+    def _lengths(self) -> npt.NDArray[np.float32]:
+        return np.asarray(np.linalg.norm(self.centroids.astype(np.float32), axis=1))
+
+    def near(self, query: Vector, mask: Mask, enough: int, most: int) -> list[Span]:
+        """The clusters nearest to the query as spans of rows, nearest first: as many as hold ``enough`` rows of the
+        mask (rows,), but at most ``most``."""
         closeness = self.closeness(query)
         near = np.argpartition(-closeness, most - 1)[:most] if most < len(closeness) else np.arange(len(closeness))
-        found, count = list[npt.NDArray[np.int64]](), 0
+        found, count = list[Span](), 0
         for cluster in near[np.argsort(-closeness[near], kind="stable")].tolist():
             first, end = self.outline.firsts[cluster : cluster + 2].tolist()
-            found.append(np.flatnonzero(mask[first:end]) + first)
-            count += len(found[-1])
+            found.append((first, end))
+            count += int(np.count_nonzero(mask[first:end]))
             if count >= enough:
                 break
-        return np.sort(np.concatenate(found))
+        return found
 
     def vector_span(self, start: int, end: int) -> Span:
         """Bytes of vectors.arrow that hold these rows."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,18 +43,25 @@ class LocalFiles:
         self._folder = folder
         self.budget = budget
         self._sizes: OrderedDict[str, int] | None = None
+        self._whole = set[str]()
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
-    def holds(self, refs: Iterable[ObjectRef]) -> bool:
-        """Whether all of these are local now; if so, they count as used."""
-        named = [(_named(ref), ref.size) for ref in refs]
-        if any(_size(self._folder / name) != size for name, size in named):
-            return False
-        with suppress(OSError):
-            for name, size in named:
-                self._use(name, size, make_room=False)
-        return True
+    def holds(self, refs: Sequence[ObjectRef]) -> bool:
+        """Whether all of these are local as far as this process knows; if so, they count as used.
+
+        Asks no disk: every search asks this of every shard. What another process removed meanwhile, ``path`` brings.
+        """
+        named = [_named(ref) for ref in refs]
+        with self._lock, suppress(OSError):
+            sizes = self._sizes if self._sizes is not None else self._adopt()
+            if self._whole.issuperset(named) and all(
+                sizes[name] == ref.size for name, ref in zip(named, refs, strict=True)
+            ):
+                for name in named:
+                    sizes.move_to_end(name)
+                return True
+        return False
 
     def path(self, ref: ObjectRef) -> Path:
         """Where the object is, after bringing it local. Raises SnapshotGone, Corrupt, Retryable."""
@@ -106,14 +113,18 @@ class LocalFiles:
         return self._store.get(ref.key, ByteRange(start, min(start + _CHUNK, ref.size))).body
 
     def _use(self, name: str, size: int, *, make_room: bool) -> None:
-        """Count a file as the one used last; before it is fetched, remove others until it fits."""
+        """Count a file that is there as the one used last; or before it is fetched remove others until it fits."""
         with self._lock:
             sizes = self._sizes if self._sizes is not None else self._adopt()
             sizes.pop(name, None)
+            self._whole.discard(name)
             while make_room and sizes and sum(sizes.values()) + size > self.budget:
                 oldest, _ = sizes.popitem(last=False)
+                self._whole.discard(oldest)
                 (self._folder / oldest).unlink(missing_ok=True)
             sizes[name] = size
+            if not make_room:
+                self._whole.add(name)
 
     def _adopt(self) -> OrderedDict[str, int]:
         """What an earlier process left, the oldest first, and before that what it did not finish."""
@@ -121,6 +132,7 @@ class LocalFiles:
         left = [(path, path.stat()) for path in self._folder.iterdir() if path.is_file()]
         left.sort(key=lambda one: (not one[0].name.startswith("."), one[1].st_mtime))
         self._sizes = OrderedDict((path.name, stat.st_size) for path, stat in left)
+        self._whole = set(self._sizes)
         return self._sizes
 
 

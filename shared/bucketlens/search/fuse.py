@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from bucketlens.index.block import key_at, metadata_at
+from bucketlens.index.block import key_column, metadata_at
 from bucketlens.queries import Hit
 from bucketlens.records import Metadata
 from bucketlens.search.scan import Found
@@ -20,9 +20,10 @@ def fuse(found: Sequence[Found], k: int, min_score: float | None, fields: Collec
         floor = max(floor, min_score)
     ranked: list[tuple[float, str, int, int]] = []
     for which, part in enumerate(found):
+        keys = key_column(part.part.source.rows)
         for row, score in zip(part.rows.tolist(), part.scores.tolist(), strict=True):
             if score >= floor:
-                ranked.append((-score, key_at(part.part.source.rows, row), which, row))
+                ranked.append((-score, keys[row].as_py(), which, row))
     ranked = sorted(ranked)[:k]
     metadata = _metadata(found, [(which, row) for _, _, which, row in ranked], fields)
     return [Hit(key, -minus, metadata[which, row]) for minus, key, which, row in ranked]

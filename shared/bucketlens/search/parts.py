@@ -106,6 +106,8 @@ def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Fo
     """
     settling = range(len(view.shards)) if known or not split.cold else split.local
     settled, parts = view.among(settling)
+    if not split.cold and not split.pruned:
+        return search_parts(parts, asked.query, asked.filter, asked.k, exact=asked.exact)
     dead = dict(zip(settling, settled.dead, strict=True))
     unread = {view.shards[number][0].id for number in (*split.cold, *split.pruned)}
     local = [part for part in parts if part.name not in unread]

@@ -44,7 +44,7 @@ _TURNS = 16
 
 
 _Among = tuple[Settled, tuple[Part, ...]]
-"""The log settled against some shards, and those shards as parts."""
+"""The log settled against some shards; and as parts the log first, then those shards."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class View:
 
         Parts without a counting row are left out.
         """
-        settled, shards = self._settle(tuple(numbers))
-        return settled, tuple(part for part in (Part("log", self.log.images, settled.images), *shards) if part.count)
+        settled, parts = self._settle(tuple(numbers))
+        return settled, tuple(part for part in parts if part.count)
 
     @property
     def settlements(self) -> Mapping[tuple[int, ...], _Among]:
@@ -107,7 +107,7 @@ class View:
     def _settle(self, asked: tuple[int, ...]) -> _Among:
         if asked not in self._among:
             pairs = [self.shards[number] for number in asked]
-            before, known = self.before.get(asked, (None, ()))
+            before, (_, *known) = self.before.get(asked, (None, (None,)))
             settled = settle(self.log, pairs, before.against if before else None)
             same = zip(known, before.dead, settled.dead, strict=True) if before else ()
             kept = [part if was is dead else None for part, was, dead in same] or [None] * len(asked)
@@ -115,7 +115,7 @@ class View:
                 part or Part(shard.id, shard, ~dead)
                 for part, (shard, _), dead in zip(kept, pairs, settled.dead, strict=True)
             ]
-            self._among[asked] = settled, tuple(parts)
+            self._among[asked] = settled, (Part("log", self.log.images, settled.images), *parts)
         return self._among[asked]
 
     @cached_property
