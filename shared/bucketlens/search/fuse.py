@@ -20,6 +20,8 @@ def fuse(found: Sequence[Found], k: int, min_score: float | None, fields: Collec
         floor = max(floor, min_score)
     ranked: list[tuple[float, str, int, int]] = []
     for which, part in enumerate(found):
+        if not len(part.rows):
+            continue
         keys = key_column(part.part.source.rows)
         for row, score in zip(part.rows.tolist(), part.scores.tolist(), strict=True):
             if score >= floor:
