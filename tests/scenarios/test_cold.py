@@ -367,7 +367,9 @@ def test_the_background_brings_searched_shards_local_and_the_next_search_is_warm
     second = answer(views, large.near(90), explain=True)
     assert (second.certificate["shards_cold"], second.certificate["gets"]) == (0, 1)
     assert second.hits == first.hits
-    assert {part["path"] for part in second.certificate["plan"]} == {SearchPath.GRAPH.value}  # type: ignore[union-attr]
+    paths = {part["path"] for part in second.certificate["plan"]}  # type: ignore[attr-defined]
+    assert len(paths) == 1
+    assert paths <= {SearchPath.GRAPH.value, SearchPath.CLUSTERS.value}
 
 
 def test_a_shard_larger_than_the_disk_stays_cold_and_is_searched_all_the_same(large: Large) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 from tests.support.table import COLLECTION, DIMENSION, START, Table, append, sequencer
 
 from bucketlens.filters import Filter, parse
+from bucketlens.index.effort import Effort
+from bucketlens.index.head import Head
 from bucketlens.index.vectors import exact_cosines
 from bucketlens.pipelines.compact import compact
 from bucketlens.records import Kind, Row
-from bucketlens.search.part import Part
+from bucketlens.search.part import Part, Rows
 from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.scan import search_parts
 from bucketlens.search.view import View
@@ -58,6 +61,21 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Large:
     return Large(table.view(), directions, along)
 
 
+@dataclass(frozen=True)
+class Told:
+    """A shard of whose graph something else was measured."""
+
+    shard: Rows
+    effort: Effort
+
+    @property
+    def head(self) -> Head | None:
+        return replace(self.shard.head, effort=self.effort) if self.shard.head else None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.shard, name)
+
+
 def unit(rows: np.ndarray) -> np.ndarray:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
@@ -75,16 +93,21 @@ def filter_of(relation: str, share: float, axis: int) -> Filter:
     share=st.sampled_from([0.0002, 0.01, 0.3, 0.95, 1.0]),
     relation=st.sampled_from(["independent", "correlated", "anti"]),
     deleted=st.sampled_from([0.0, 0.001, 0.3]),
+    around=st.booleans(),
+    effort=st.sampled_from([None, Effort(0, 500, 1.0), Effort(16, 0, 1.0), Effort(48, 1_000, 1.0)]),
 )
 def test_filters_and_deletes_make_no_answer_short_and_let_no_wrong_row_in(
-    large: Large, seed: int, k: int, share: float, relation: str, deleted: float
+    large: Large, seed: int, k: int, share: float, relation: str, deleted: float, around: bool, effort: Effort | None
 ) -> None:
     rng, axis = np.random.default_rng(seed), seed % AXES
     query = unit(large.directions[[axis]] + 0.5 * unit(rng.standard_normal((1, DIMENSION))))[0]
-    live = rng.random(ROWS) >= deleted
     condition, whole = filter_of(relation, share, axis), large.part
+    live = rng.random(ROWS) >= deleted
+    if around:  # nothing is left of the clusters that are nearest
+        live[np.argsort(-(whole.source.vectors.astype(np.float32) @ query))[: int(deleted * ROWS)]] = False
+    source = Told(whole.source, effort) if effort else whole.source
     matching = live & whole.source.passing(condition)
-    (found,) = search_parts([Part(whole.name, whole.source, live)], query, condition, k, exact=False)
+    (found,) = search_parts([Part(whole.name, source, live)], query, condition, k, exact=False)
     assert found.matched == np.count_nonzero(matching)
     assert len(set(found.rows.tolist())) == len(found.rows) == min(k, found.matched), "never fewer than match"
     assert matching[found.rows].all()
@@ -106,8 +129,18 @@ def test_neighbours_on_islands_are_found_with_and_without_a_filter(large: Large)
             right = np.sort(exact_cosines(query, vectors[matching]))[::-1][9]
             shared += np.count_nonzero(found.scores >= right) / 10
             paths.add(found.choice.path)
-        assert paths == {SearchPath.GRAPH}
+        assert SearchPath.EXACT not in paths
         assert shared >= 0.98 * 60
+
+
+def test_where_clusters_hold_the_neighbours_nothing_is_walked(large: Large) -> None:
+    part = Part(large.part.name, Told(large.part.source, Effort(0, 1_000, 0.995)), large.part.live)
+    (found,) = search_parts([part], large.directions[0], parse({}), 10, exact=False)
+    assert found.choice.path is SearchPath.CLUSTERS
+    assert "99.5%" in found.choice.reason
+    assert 1_000 <= found.scanned < 3_000
+    (many,) = search_parts([part], large.directions[0], parse({}), 40, exact=False)
+    assert many.scanned >= 4_000
 
 
 def test_a_filter_far_from_the_query_ends_in_an_exact_answer(large: Large) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bucketlens.index.effort import Effort
 from bucketlens.search.plan import (
     EXACT_BELOW,
     EXACT_BYTES,
@@ -25,6 +26,8 @@ from bucketlens.search.plan import (
     wider,
 )
 
+WALK = Effort(64, 250, 0.99)
+
 shards = st.lists(st.lists(st.tuples(st.floats(-1, 1, width=32), st.integers(0, 500)), max_size=60), max_size=4)
 
 
@@ -36,19 +39,23 @@ def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_o
         *,
         among: int = 10**6,
         filtered: bool = False,
-        has_graph: bool = True,
+        effort: Effort | None = WALK,
         exact: bool = False,
     ) -> Path:
-        return choose(rows, matching, k, among=among, filtered=filtered, has_graph=has_graph, exact=exact).path
+        return choose(rows, matching, k, among=among, filtered=filtered, effort=effort, exact=exact).path
 
     assert path(250_000, 250_000) is Path.GRAPH
     assert path(250_000, 250_000, exact=True) is Path.EXACT
-    assert path(4_000, 4_000, has_graph=False) is Path.EXACT
+    assert path(4_000, 4_000, effort=None) is Path.EXACT
     assert path(20_000, 20_000, among=EXACT_BELOW) is Path.EXACT
     assert path(20_001, 20_001, among=EXACT_BELOW + 1) is Path.GRAPH
     assert path(250_000, 40_000, among=EXACT_FILTERED_BELOW, filtered=True) is Path.EXACT
     assert path(250_000, 40_000, among=EXACT_FILTERED_BELOW + 1, filtered=True) is Path.GRAPH, "together many match"
     assert path(250_000, 10_000) is Path.EXACT, "to scan them is cheaper than to walk the graph"
+    clusters = Effort(0, 1_000, 0.99)
+    assert path(250_000, 250_000, effort=clusters) is Path.CLUSTERS
+    assert path(250_000, 100_000, effort=clusters) is Path.GRAPH, "so many deleted rows may leave clusters empty"
+    assert path(250_000, 240_000, filtered=True, effort=clusters) is Path.GRAPH, "so may a filter"
     assert path(60_000, 60_000, k=1_000) is Path.EXACT, "the graph would visit a large share"
 
 
@@ -57,7 +64,7 @@ def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
     rows: int, share: float, rate: float, k: int
 ) -> None:
     matching = max(1, int(rows * share))
-    choice = choose(rows, matching, k, among=10**6, filtered=True, has_graph=True, exact=False)
+    choice = choose(rows, matching, k, among=10**6, filtered=True, effort=WALK, exact=False)
     spent, last = 0, 0
     while choice.path is Path.GRAPH and int(choice.candidates * rate) < enough(k):
         assert choice.candidates >= 2 * last

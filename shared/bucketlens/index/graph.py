@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.block import Halves
-from bucketlens.index.vectors import query_int8, to_int8
+from bucketlens.index.effort import strangers
+from bucketlens.index.vectors import Numbers, query_int8, to_int8
 from bucketlens.records import Vector
+
+T = TypeVar("T")
 
 CONNECTIVITY = 16
 EXPANSION_ADD = 40
@@ -25,9 +30,15 @@ _CHUNK = 16_384
 class Graph:
     """Approximate neighbours among the rows of one shard. Threads may share it: nothing is set after opening."""
 
-    def __init__(self, path: Path, dimension: int) -> None:
-        self._index = _empty(dimension)
-        self._index.view(str(path))
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    @classmethod
+    def map(cls, path: Path, dimension: int) -> Graph:
+        """The graph in a local file."""
+        index = _empty(dimension)
+        index.view(str(path))
+        return cls(index)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -42,18 +53,26 @@ class Graph:
         return np.asarray(matches.keys, dtype=np.int64)
 
 
-def build(vectors: Halves, threads: int, path: Path) -> None:
+def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Numbers], T]) -> T:
     """Write the graph over (n, d) rows as usearch's own file. Time grows as n log n; rows are converted in chunks.
 
     Rows are linked in a random order, always the same. In the order of their clusters the early links would all lie
-    within few of them: with 12 / 40 and 64 candidates, recall@10 was 0.932 instead of 0.977 on the rows above.
+    within few of them: with 12 / 40 and 64 candidates, recall@10 was 0.932 instead of 0.977 on the rows above. Before
+    the last of them are linked, ``trial`` is shown the graph and these rows, which are strangers to it.
     """
     index = _empty(vectors.shape[1])
     order = np.random.default_rng(0).permutation(len(vectors))
-    for start in range(0, len(vectors), _CHUNK):
-        part = order[start : start + _CHUNK]
-        index.add(part.astype(np.uint64), to_int8(vectors[part]), threads=threads)
+    known = len(order) - strangers(len(order))
+    for start in range(0, known, _CHUNK):
+        _add(index, vectors, order[start : min(start + _CHUNK, known)], threads)
+    told = trial(Graph(index), np.sort(order[known:]))
+    _add(index, vectors, order[known:], threads)
     index.save(str(path))
+    return told
+
+
+def _add(index: Index, vectors: Halves, rows: Numbers, threads: int) -> None:
+    index.add(rows.astype(np.uint64), to_int8(vectors[rows]), threads=threads)
 
 
 def _empty(dimension: int) -> Index:

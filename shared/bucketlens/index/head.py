@@ -25,6 +25,7 @@ from bucketlens.index import arrow
 from bucketlens.index.arrow import ROWS_PER_BATCH, Span
 from bucketlens.index.block import Mask
 from bucketlens.index.codes import Coding
+from bucketlens.index.effort import Effort
 from bucketlens.index.fields import Place
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
@@ -86,13 +87,15 @@ class Outline:
 
 @dataclass(frozen=True)
 class Head:
-    """An outline, and what belongs to the vectors: (clusters, d) int8 centroids, the coding, and where values begin."""
+    """An outline, and what belongs to the vectors: (clusters, d) int8 centroids, the coding, where values begin, and
+    the effort that a search for the nearest rows takes where there is a graph."""
 
     outline: Outline
     centroids: npt.NDArray[np.int8]
     coding: Coding
     vectors_at: int
     codes_at: int
+    effort: Effort | None = None
 
     @property
     def dimension(self) -> int:
@@ -154,6 +157,7 @@ def pack(head: Head, model: ModelIdentity) -> bytes:
         "codes_at": head.codes_at,
         "mean": [round(component, 7) for component in head.coding.mean.tolist()],
         "scale": head.coding.scale,
+        "effort": asdict(head.effort) if head.effort else None,
         "fields": outline.fields,
         "newest": str(outline.newest),
         "columns": {name: asdict(column) for name, column in outline.columns.items()},
@@ -188,6 +192,7 @@ def map_head(path: Path) -> Head:
             Coding(np.array(said["mean"], dtype=np.float32), said["scale"]),
             said["vectors_at"],
             said["codes_at"],
+            Effort(**said["effort"]) if said.get("effort") else None,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise Corrupt(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, fields, graph
 from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at, sequencers_at
 from bucketlens.index.clusters import centroids_of, cluster
+from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.mask import Masks
@@ -62,7 +64,7 @@ class Shard:
     @cached_property
     def graph(self) -> graph.Graph | None:
         """The graph over all rows, deleted ones included, or None for a small shard."""
-        return graph.Graph(self._locate(GRAPH), self.vectors.shape[1]) if GRAPH in self._parts else None
+        return graph.Graph.map(self._locate(GRAPH), self.vectors.shape[1]) if GRAPH in self._parts else None
 
     def find(self, keys: Sequence[str], wanted: npt.NDArray[np.uint64]) -> dict[str, int]:
         """Row numbers of those of the keys that the shard holds. ``wanted`` are the keys' hashes (``key_hashes``)."""
@@ -92,8 +94,8 @@ def build(rows: Gathered, model: ModelIdentity, folder: Path, *, threads: int, s
     """The files of a shard that holds these image rows, by part name, in a folder that is empty.
 
     Rows stand cluster by cluster, within a cluster in the order given. ``seed`` is where the clusters begin: the same
-    rows and seed make the same shard, but for its graph when ``threads`` is more than one. Memory: the clustering's,
-    then metadata of 65,536 rows, then the graph's.
+    rows and seed make the same shard, but for its graph and the effort that takes when ``threads`` is more than one.
+    Memory: the clustering's, then metadata of 65,536 rows, then the graph's.
     """
     clustering = cluster(rows.vectors, seed=seed)
     rows = rows.taken(clustering.order)
@@ -135,10 +137,15 @@ def rebuild(
     code = pa.table({"code": arrow.code_column(coded)})
     (folder / CODES).write_bytes(arrow.write(code, rows_per_batch=len(held)))
     centroids = to_int8(centroids_of(held, outline.firsts))
-    places = (arrow.values_at(folder / part) for part in (VECTORS, CODES))
-    (folder / HEAD).write_bytes(pack(Head(outline, centroids, coding, *places), model))
+    vectors_at, codes_at = (arrow.values_at(folder / part) for part in (VECTORS, CODES))
+    head = Head(outline, centroids, coding, vectors_at, codes_at)
+
+    def effort(links: graph.Graph, asking: npt.NDArray[np.int64]) -> Effort:
+        return measure(held, asking, links.nearest, head.closeness, outline.firsts)
+
     if len(held) >= GRAPH_MIN_ROWS:
-        graph.build(held, threads, folder / GRAPH)
+        head = replace(head, effort=graph.build(held, threads, folder / GRAPH, effort))
+    (folder / HEAD).write_bytes(pack(head, model))
     return {part: folder / part for part in changing(len(held))}
 
 

@@ -10,12 +10,16 @@ import numpy as np
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Block, Halves, Mask, filterable
+from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
 from bucketlens.index.mask import evaluate
 
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
+
+USUAL = Effort(64, 1_000, 0.0)
+"""Of a graph whose head says nothing."""
 
 
 class Rows(Protocol):
@@ -89,6 +93,14 @@ class Part:
     def count(self) -> int:
         """Rows that count."""
         return int(np.count_nonzero(self.live))
+
+    @property
+    def effort(self) -> Effort | None:
+        """What a search through the part's graph takes; None where there is no graph."""
+        head = self.source.head
+        if head is None or self.source.graph is None:
+            return None
+        return head.effort or USUAL
 
     def matching(self, condition: Filter) -> Mask:
         """Which rows count and pass the filter, (n,); read-only."""

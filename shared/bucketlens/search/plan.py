@@ -10,6 +10,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from bucketlens.index.effort import Effort
+
 GAP = 128 * 1024
 """Bytes between two pieces of an object that are read along rather than asked for apart: what comes in about a
 millisecond."""
@@ -19,16 +21,11 @@ EXACT_FILTERED_BELOW = 50_000
 """The same with a filter, for which a graph is a detour: its candidates are nearest among all rows."""
 OVERSAMPLE = 3
 """Matching candidates per wanted hit that the graph is asked for."""
-MIN_CANDIDATES = 64
-"""Fewest candidates of a graph over all rows that match, whatever k."""
 LEAST_CANDIDATES = 32
-"""Fewest of a graph over some of them: of four graphs over a quarter each, each needs a third to be as good together;
-but neighbours may all be in one."""
-BESIDE = 250
-BESIDE_SHARE = 750
-"""Matching rows of the nearest clusters that are scored beside a graph's candidates, at least, and one for so many rows
-of the part: each misses what the other finds. Recall@10 is 0.992 on 65,536 photographs x 256. On 1,048,576 x 512 rows
-around 2,000 centres, islands that a walk may not reach, it is 0.46, 0.85, 0.94, 0.98 with 0, 250, 500, 1,000."""
+"""Fewest of a graph over some of the rows that match, unless fewer do for all: of four graphs over a quarter each, each
+needs a third to be as good together; but neighbours may all be in one."""
+FIRST_K = 10
+"""Hits that a shard's measured effort is for: for more of them more rows are scored beside the graph's candidates."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for them."""
 ROWS_PER_CANDIDATE = 24
@@ -67,32 +64,37 @@ class Path(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A path, why, and for the graph how many candidates to begin with."""
+    """A path, why, and to begin with: candidates to ask the graph for, and matching rows of the nearest clusters to
+    score beside them."""
 
     path: Path
     reason: str
     candidates: int = 0
+    beside: int = 0
 
 
-def choose(rows: int, matching: int, k: int, *, among: int, filtered: bool, has_graph: bool, exact: bool) -> Choice:
+def choose(
+    rows: int, matching: int, k: int, *, among: int, filtered: bool, effort: Effort | None, exact: bool
+) -> Choice:
     """The path for a local part of ``rows`` stored rows of which ``matching`` count and pass the filter.
 
-    ``among`` is how many do in all local parts together.
+    ``among`` is how many do in all local parts together, ``effort`` what was measured of the part's graph, if it has
+    one.
     """
     if exact:
         return Choice(Path.EXACT, "an exact answer was asked for")
-    if not has_graph:
+    if effort is None:
         return Choice(Path.EXACT, "the part is small")
     if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
         return Choice(Path.EXACT, "few rows match")
-    fewest = max(LEAST_CANDIDATES, MIN_CANDIDATES * matching // among)
+    beside = effort.beside * max(k, FIRST_K) // FIRST_K
+    if effort.candidates == 0 and not filtered and 2 * matching > rows:
+        reason = f"the nearest clusters held {effort.found:.1%} of the neighbours when the shard was built"
+        return Choice(Path.CLUSTERS, reason, 0, beside)
+    measured = effort.candidates or LEAST_CANDIDATES
+    fewest = min(measured, max(LEAST_CANDIDATES, measured * matching // among))
     candidates = max(fewest, int(k * OVERSAMPLE * rows / matching) + 1)
-    return _walked(candidates, matching, "many rows match")
-
-
-def beside(rows: int) -> int:
-    """Rows of the nearest clusters to score beside the candidates of a graph over so many."""
-    return max(BESIDE, rows // BESIDE_SHARE)
+    return _walked(candidates, matching, "many rows match", beside)
 
 
 def enough(k: int) -> int:
@@ -105,13 +107,13 @@ def wider(choice: Choice, passing: int, matching: int, k: int) -> Choice:
     again, and at least twice as many as before; or a scan."""
     needed = int(1.5 * choice.candidates * enough(k) / max(passing, 1)) + 1
     reason = "more of the graph's candidates must pass the filter"
-    return _walked(max(2 * choice.candidates, needed), matching, reason)
+    return _walked(max(2 * choice.candidates, needed, LEAST_CANDIDATES), matching, reason, choice.beside)
 
 
-def _walked(candidates: int, matching: int, reason: str) -> Choice:
+def _walked(candidates: int, matching: int, reason: str, beside: int) -> Choice:
     if candidates * ROWS_PER_CANDIDATE >= matching:
         return Choice(Path.EXACT, "scanning the matching rows is cheaper than walking the graph")
-    return Choice(Path.GRAPH, reason, candidates)
+    return Choice(Path.GRAPH, reason, candidates, beside)
 
 
 def choose_cold(matching: int, ranges: int, size: int) -> Choice:

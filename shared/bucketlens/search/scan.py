@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Mask
-from bucketlens.index.graph import Graph
+from bucketlens.index.effort import Effort
 from bucketlens.index.vectors import Numbers, ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Part
-from bucketlens.search.plan import BESIDE_CLUSTERS, Choice, Path, beside, choose, enough, wider
+from bucketlens.search.plan import BESIDE_CLUSTERS, Choice, Path, choose, enough, wider
+
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
                 k,
                 among=among,
                 filtered=filter != ALWAYS,
-                has_graph=one.graph is not None,
+                effort=one.effort,
                 exact=exact,
             ),
         )
@@ -57,43 +59,43 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
 
 @dataclass(frozen=True, slots=True)
 class _Sifted:
-    """A part, which of its rows count and pass the filter, how many, and the graph over them if any does."""
+    """A part, which of its rows count and pass the filter, how many, and what its graph takes if it has one."""
 
     part: Part
     mask: Mask
     matched: int
-    graph: Graph | None
+    effort: Effort | None
 
     @classmethod
     def of(cls, part: Part, filter: Filter) -> _Sifted:
         mask = part.matching(filter)
         matched = part.count if mask is part.live else int(np.count_nonzero(mask))
-        return cls(part, mask, matched, part.source.graph if matched else None)
+        return cls(part, mask, matched, part.effort if matched else None)
 
 
 def _search(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> Found:
-    part, mask, matched, graph = sifted.part, sifted.mask, sifted.matched, sifted.graph
+    part, mask, matched = sifted.part, sifted.mask, sifted.matched
     candidates, scanned = list[Numbers](), 0
-    if graph is not None and choice.path is Path.GRAPH:
-        candidates, scanned, choice = _walk(graph, query, sifted, k, choice)
+    if choice.path is not Path.EXACT:
+        candidates, scanned, choice = _approach(sifted, query, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [np.flatnonzero(mask)], matched
     rows, scores = ranked(query, part.source.vectors, candidates, k)
     return Found(part, rows, scores, matched, scanned, choice)
 
 
-def _walk(graph: Graph, query: Vector, sifted: _Sifted, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
-    """Candidates, and how many rows were looked at: more and more until enough pass the filter, and rows of the nearest
-    clusters beside them. Exact when a scan would be cheaper."""
-    head, mask = sifted.part.source.head, sifted.mask
-    while choice.path is Path.GRAPH:
-        rows = graph.nearest(query, choice.candidates)
-        passing = rows[mask[rows]]
-        if len(passing) >= enough(k):
-            near = [] if head is None else head.near(query, mask, beside(len(mask)), BESIDE_CLUSTERS)
-            groups = [np.flatnonzero(mask[first:end]) + first for first, end in near]
-            looked_at = len(rows) + sum(map(len, groups))
-            return [_outside(passing, near), *groups], looked_at, choice
+def _approach(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
+    """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
+    more candidates until enough pass the filter. Nothing, and the exact path, when a scan would be cheaper."""
+    head, graph, mask = sifted.part.source.head, sifted.part.source.graph, sifted.mask
+    near = head.near(query, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
+    groups = [np.flatnonzero(mask[first:end]) + first for first, end in near]
+    held = sum(map(len, groups))
+    while choice.path is not Path.EXACT:
+        walked = graph.nearest(query, choice.candidates) if graph and choice.candidates else _NONE
+        passing = walked[mask[walked]]
+        if (len(passing) if choice.candidates else held) >= enough(k):
+            return [_outside(passing, near), *groups], len(walked) + held, choice
         choice = wider(choice, len(passing), sifted.matched, k)
     return [], 0, choice
 

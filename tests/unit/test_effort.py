@@ -1,0 +1,82 @@
+"""What a search takes is measured with rows that the graph does not know yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bucketlens.index import graph
+from bucketlens.index.effort import ENOUGH, Effort, measure, strangers
+from bucketlens.index.vectors import cosines_int8, exact_cosines, to_int8
+
+ROWS, DIMENSION, CLUSTER = 6_000, 24, 100
+
+
+def vectors(spread: float) -> np.ndarray:
+    """Rows cluster by cluster around 60 centres."""
+    rng = np.random.default_rng(1)
+    centres = rng.standard_normal((ROWS // CLUSTER, DIMENSION))
+    rows = np.repeat(centres, CLUSTER, axis=0) + spread * rng.standard_normal((ROWS, DIMENSION))
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float16)
+
+
+FIRSTS = np.arange(0, ROWS + 1, CLUSTER)
+
+
+def closeness_in(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
+    centroids = to_int8(rows.reshape(-1, CLUSTER, DIMENSION).astype(np.float32).mean(axis=1))
+    return cosines_int8(query, centroids, np.linalg.norm(centroids.astype(np.float32), axis=1))
+
+
+def measured(rows: np.ndarray, walk: str) -> Effort:
+    """The effort where a graph of no use, or a perfect one, stands beside the clusters."""
+    asking = np.random.default_rng(2).permutation(ROWS)[:200]
+
+    def nearest(query: np.ndarray, count: int) -> np.ndarray:
+        scores = exact_cosines(query, rows)
+        scores[asking] = -2
+        return np.argsort(-scores)[:count] if walk == "perfect" else np.arange(count)
+
+    return measure(rows, asking, nearest, lambda query: closeness_in(rows, query), FIRSTS)
+
+
+def test_tight_clusters_need_no_walk_and_a_graph_that_finds_everything_needs_no_clusters() -> None:
+    tight = measured(vectors(0.1), "useless")
+    assert (tight.candidates, tight.beside) == (0, 500)
+    assert tight.found >= ENOUGH
+    assert measured(vectors(3.0), "perfect") == Effort(16, 0, 1.0)
+
+
+def test_when_nothing_finds_enough_the_effort_is_what_finds_most() -> None:
+    loose = measured(vectors(3.0), "useless")
+    assert 0 < loose.found < ENOUGH or loose.beside == 8_000
+    assert loose.candidates == 0
+
+
+def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path) -> None:
+    rows = vectors(0.6)
+    effort = graph.build(
+        rows,
+        1,
+        tmp_path / "graph",
+        lambda links, asking: measure(rows, asking, links.nearest, lambda query: closeness_in(rows, query), FIRSTS),
+    )
+    links = graph.Graph.map(tmp_path / "graph", DIMENSION)
+    assert len(links) == ROWS, "the rows that asked are linked in the end"
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng([3, seed])
+        query = rows[rng.integers(ROWS)].astype(np.float32) + 0.1 * rng.standard_normal(DIMENSION).astype(np.float32)
+        query /= np.linalg.norm(query)
+        right = np.argsort(-exact_cosines(query, rows))[:10]
+        near = np.argsort(-closeness_in(rows, query))[: -(-effort.beside // CLUSTER)]
+        walked = links.nearest(query, effort.candidates) if effort.candidates else np.zeros(0, np.int64)
+        found.append(np.mean(np.isin(right, walked) | np.isin(right // CLUSTER, near)))
+    assert abs(float(np.mean(found)) - effort.found) < 0.02
+
+
+def test_few_rows_are_kept_apart_for_it() -> None:
+    assert strangers(4_096) == 256
+    assert strangers(1_600) == 100
+    assert strangers(10) == 0
