@@ -47,6 +47,7 @@ ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "mirrored": ImageOps.mirror,
     "JPEG at quality 30": lambda image: _as_jpeg(image, 30),
     "half its size": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC),
+    "a third of its size": lambda image: image.resize((21, 21), Image.Resampling.BICUBIC),
     "two thirds of its size": lambda image: image.resize((43, 43), Image.Resampling.BICUBIC),
     "four times its size": lambda image: image.resize((256, 256), Image.Resampling.BICUBIC),
     "cropped to the middle 81 % of its area": lambda image: ImageOps.crop(image, 3),

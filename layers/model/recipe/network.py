@@ -8,10 +8,14 @@ DIMENSION = 256
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 MAX_TOKENS = 32
+LOOKS = (64, 48)  # sides at which a finished tower sees a picture
+_FULL_LOOK = 0.55  # what the first look weighs
 
 
 class ImageTower(nn.Module):
-    """[batch, 3, side, side] normalised pixels -> [batch, 256] unit vectors. 16 divides the side; trained up to 64."""
+    """[batch, 3, 64, 64] normalised pixels -> [batch, 256] unit vectors, from two looks at the picture."""
+
+    shrink: Tensor
 
     def __init__(self, widths: tuple[int, ...] = (64, 160, 320), depths: tuple[int, ...] = (2, 2, 1)) -> None:
         super().__init__()
@@ -30,14 +34,24 @@ class ImageTower(nn.Module):
         self.features = nn.Sequential(*layers)
         self.centre = nn.BatchNorm1d(before)  # what all pictures share would otherwise drown what tells them apart
         self.project: nn.Linear | Projection = nn.Linear(before, DIMENSION)
+        self.register_buffer("shrink", _shrinking(*LOOKS), persistent=False)
 
     def pooled(self, pixel_values: Tensor) -> Tensor:
-        """Features before the projection, [batch, last width]."""
+        """Features of one look before the projection, [batch, last width]; pixels of any side that 16 divides."""
         centred: Tensor = self.centre(self.features(pixel_values).mean((2, 3)))
         return centred
 
+    def seen(self, pixel_values: Tensor) -> Tensor:
+        """Features of [batch, 3, 64, 64]: of the picture as it is and made smaller, [batch, last width].
+
+        The training grew through both sides, and errs differently at each. A copy that was once small differs from its
+        original in what the smaller look does not see.
+        """
+        smaller = self.shrink @ pixel_values @ self.shrink.T
+        return _FULL_LOOK * self.pooled(pixel_values) + (1 - _FULL_LOOK) * self.pooled(smaller)
+
     def forward(self, pixel_values: Tensor) -> Tensor:
-        return functional.normalize(self.project(self.pooled(pixel_values)), dim=-1)
+        return functional.normalize(self.project(self.seen(pixel_values)), dim=-1)
 
 
 class Projection(nn.Module):
@@ -136,6 +150,12 @@ class _Attention(nn.Module):
         weights = (query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5 + bias).softmax(-1)
         x = x + self.out((weights @ value).transpose(1, 2).reshape(batch, tokens, width))
         return x + self.narrow(functional.gelu(self.wide(self.between(x))))
+
+
+def _shrinking(side: int, smaller: int) -> Tensor:
+    """[smaller, side]: S with S x S^T the bilinear reduction of x with antialiasing, in operators that every runtime has."""
+    one = torch.eye(side)[None, None]
+    return functional.interpolate(one, size=(smaller, side), mode="bilinear", antialias=True, align_corners=False)[0, 0]
 
 
 def _convolution(before: int, width: int, kernel: int, stride: int) -> nn.Sequential:

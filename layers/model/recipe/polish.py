@@ -24,7 +24,7 @@ _LOOKING = 0.45  # share of the time for computing features
 _RATE = 1e-3
 _STEPS = 240  # at most: more does not help
 _KINSHIP = 1.0  # weight of picture against picture, which only large batches can teach
-_SAMENESS = 4.0  # weight of a picture against another view of itself
+_SAMENESS = 2.0  # weight of a picture against another view of itself
 _RECOGNISED = 1.0  # what the concepts weigh at first, against the linear part
 _SURENESS = 1.6  # how much sharper concepts are recognised than the smoothed labels of the first phases taught
 _VIEWS = (0.7, 0.45)  # least share of a picture's area in each view
@@ -97,12 +97,12 @@ def look(model: TwoTowers, lessons: Lessons, order: npt.NDArray[np.int64], secon
     """Features of the drawings and, in this order, of as many photographs as the seconds allow."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     began = time.monotonic()
-    drawn = [model.image.pooled(augment(part, SIDE, 0.8, mean, std)) for part in lessons.drawings().split(_CHUNK)]
+    drawn = [model.image.seen(augment(part, SIDE, 0.8, mean, std)) for part in lessons.drawings().split(_CHUNK)]
     photos: list[Tensor] = []
     for start in range(0, len(order), _CHUNK):
         if photos and time.monotonic() - began > seconds:
             break
         part = lessons.photographs(order[start : start + _CHUNK])
-        photos.append(torch.stack([model.image.pooled(augment(part, SIDE, area, mean, std)) for area in _VIEWS]))
+        photos.append(torch.stack([model.image.seen(augment(part, SIDE, area, mean, std)) for area in _VIEWS]))
     seen = torch.cat(photos, 1)
     return Seen(torch.cat(drawn), order[: seen.shape[1]], seen)

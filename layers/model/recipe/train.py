@@ -2,7 +2,7 @@
 
 The run is bounded by time, not by steps: learning rate and picture side follow the share of the minutes that has
 passed. A stopped run continues from its last checkpoint; only minutes spent training count. A last phase (polish.py)
-teaches the words alone.
+teaches words and projection on finished features.
 """
 
 import argparse
