@@ -7,7 +7,6 @@ rows of 512 dimensions take 5 GB of disk.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import tempfile
@@ -19,15 +18,14 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from bucketlens.pipelines.compact import Compact, CompactReport, compact
 from bucketlens.pipelines.query import QueryTools, search
 from bucketlens.queries import ByVector, Query
 from bucketlens.settings import Settings
 from bucketlens.store.memory import MemoryImages
+from tests.bench.command import show, sized
 from tests.bench.folder import FolderStore, append, reader
 from tests.bench.mixture import Mixture
 from tests.support.table import COLLECTION
@@ -122,25 +120,23 @@ def _peak_mb() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=40_000)
-    parser.add_argument("--dimension", type=int, default=256)
+    parser = sized(__doc__)
     parser.add_argument("--each", type=int, default=100)
     options = parser.parse_args()
-    table = Table("rows", "segments", "swaps", "shards", "s (CPU)", "rows/s", "peak MB", "answers", "wrong")
-    for row in measure(options.rows, options.dimension, options.each):
-        table.add_row(
-            f"{row['rows']:,} x {row['dimension']}",
-            f"{row['segments']:,}",
-            f"{row['steps']}",
-            f"{row['shards']}",
-            f"{row['seconds']:.0f} ({row['cpu_s']:.0f})",
-            f"{row['rows_per_s']:,.0f}",
-            f"{row['peak_mb']:,.0f}",
-            f"{row['answers']}",
-            f"{row['wrong']}",
-        )
-    Console().print(table)
+    show(
+        measure(options.rows, options.dimension, options.each),
+        {
+            "rows": "{rows:,} x {dimension}",
+            "segments": "{segments:,}",
+            "swaps": "{steps}",
+            "shards": "{shards}",
+            "s (CPU)": "{seconds:.0f} ({cpu_s:.0f})",
+            "rows/s": "{rows_per_s:,.0f}",
+            "peak MB": "{peak_mb:,.0f}",
+            "answers": "{answers}",
+            "wrong": "{wrong}",
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from bucketlens.search.plan import (
     PROBES,
     ROWS_PER_CANDIDATE,
     VECTOR_RUNS,
+    Choice,
     Path,
     choose,
     choose_cold,
@@ -72,6 +73,25 @@ def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
         spent += choice.candidates * ROWS_PER_CANDIDATE
         choice = wider(choice, int(choice.candidates * rate), matching, k)
     assert spent <= 2 * matching
+
+
+@given(matching=st.integers(1, 10**6), k=st.integers(1, 1_000), filtered=st.booleans(), exact=st.booleans())
+def test_a_log_is_searched_by_codes_only_where_a_scan_takes_longer_and_the_answer_is_no_exact_one_anyway(
+    matching: int, k: int, filtered: bool, exact: bool
+) -> None:
+    def logged(among: int) -> Choice:
+        return choose(10**6, matching, k, among=among, filtered=filtered, effort=None, has_codes=True, exact=exact)
+
+    most = EXACT_FILTERED_BELOW if filtered else EXACT_BELOW
+    if matching <= most:
+        assert logged(most).path is Path.EXACT
+    choice = logged(2 * 10**6)
+    if exact or matching <= 2_000:
+        assert choice.path is Path.EXACT
+    if choice.path is Path.CODES:
+        assert 4 * k <= choice.candidates <= matching / 8
+    else:
+        assert exact or matching <= 2_000 or matching <= 8 * 4 * k
 
 
 def test_a_cold_shard_is_read_exactly_when_that_is_few_reads_of_few_bytes() -> None:

@@ -52,7 +52,7 @@ def test_with_nothing_new_and_nothing_wasted_there_is_nothing_to_do() -> None:
 
 
 def test_a_shard_with_many_superseded_rows_is_rewritten_even_alone() -> None:
-    assert choose([shard("a", 100_000, 31_000), shard("b", 100_000, 29_000)], (), 0).merge == ("a",)
+    assert choose([shard("a", 100_000, 26_000), shard("b", 100_000, 24_000)], (), 0).merge == ("a",)
     assert choose([shard("full", MAX_SHARD_ROWS), shard("b", 10)], ("x",), 5).merge == ()
 
 
@@ -63,6 +63,13 @@ def test_of_many_wasted_shards_as_many_are_rewritten_as_make_one_the_worst_first
     assert plan.more
     assert choose(shards[:5], (), 0, 262_144) == Plan((), ("s1", "s2", "s3", "s4"), more=True)
     assert choose(shards[:1], (), 0) == Plan((), ("s0",))
+
+
+def test_a_rewritten_shard_takes_along_those_of_lower_tiers_that_fit_the_smallest_first() -> None:
+    shards = [shard("worn", 100_000, 40_000), shard("a", 3_000), shard("b", 70_000), shard("c", 10_000)]
+    assert choose(shards, ("x",), 500).merge == ("a", "c", "worn"), "b is as large as what is rewritten"
+    assert choose(shards, (), 0, 65_536).merge == ("a", "worn"), "c does not fit"
+    assert choose(shards[1:], ("x",), 500).merge == (), "nothing is rewritten"
 
 
 LOGS = st.builds(

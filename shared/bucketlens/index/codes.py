@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves
+from bucketlens.index.block import Halves, Mask
+from bucketlens.index.vectors import differing_bits
 from bucketlens.records import Vector
 
 MAX_BYTES = 64
@@ -37,7 +38,38 @@ class Coding:
     @property
     def width(self) -> int:
         """Bytes of a row's code."""
-        return -(-min(len(self.mean), _BITS) // 8)
+        return width(len(self.mean))
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """Rows by their codes (n, width), around ``mean`` (d,), to be compared bit by bit: nine times as fast as vectors of
+    512 dimensions are scanned, and not so finely told apart."""
+
+    codes: Codes
+    mean: npt.NDArray[np.float32]
+
+    def nearest(self, query: Vector, mask: Mask, count: int) -> npt.NDArray[np.int64]:
+        """About the ``count`` nearest of the rows of a mask (n,), ascending; more of them where codes tie."""
+        apart = differing_bits(signs(query[None, :], self.mean)[0], self.codes)
+        apart[~mask] = np.inf
+        if count >= len(apart):
+            return np.flatnonzero(mask)
+        return np.flatnonzero((apart <= np.partition(apart, count - 1)[count - 1]) & mask)
+
+
+def signs(rows: npt.NDArray[np.floating], mean: npt.NDArray[np.float32]) -> Codes:
+    """Codes (n, width) of (n, d) rows around a mean."""
+    codes = np.empty((len(rows), width(len(mean))), dtype=np.uint8)
+    for at in range(0, len(rows), _CHUNK):
+        part = rows[at : at + _CHUNK]
+        codes[at : at + len(part)] = np.packbits(_folded(part.astype(np.float32) - mean) >= 0, axis=1)
+    return codes
+
+
+def width(dimension: int) -> int:
+    """Bytes of a row's code."""
+    return -(-min(dimension, _BITS) // 8)
 
 
 def encode(vectors: Halves) -> tuple[Codes, Coding]:

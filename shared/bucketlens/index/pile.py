@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,9 @@ import pyarrow as pa  # noqa: TID251
 from bucketlens.filters import Filter
 from bucketlens.index import columns
 from bucketlens.index.block import Block, Halves, Mask, filterable, keys_of
+from bucketlens.index.codes import Coded, Codes, signs, width
 from bucketlens.index.mask import evaluate
+from bucketlens.records import Vector
 
 
 @dataclass(slots=True)
@@ -22,6 +25,24 @@ class _Room:
 
     rows: Halves
     used: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    codes: Codes | None = None
+    mean: npt.NDArray[np.float32] | None = None
+    coded: int = 0
+
+    def coded_to(self, count: int) -> Coded:
+        """The first rows by their codes. Costs what was not coded before: about a second for 250,000 x 512.
+
+        The mean is that of the rows there were when it was first needed, at least half of those to come.
+        """
+        with self.lock:
+            if self.codes is None or self.mean is None:
+                self.codes = np.empty((len(self.rows), width(self.rows.shape[1])), dtype=np.uint8)
+                self.mean = np.asarray(self.rows[:count].mean(axis=0, dtype=np.float32))
+            if self.coded < count:
+                self.codes[self.coded : count] = signs(self.rows[self.coded : count], self.mean)
+                self.coded = count
+            return Coded(self.codes[:count], self.mean)
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,13 @@ class Pile:
     def head(self) -> None:
         """Rows in memory have no clusters."""
         return
+
+    def near(self, query: Vector, mask: Mask, count: int) -> npt.NDArray[np.int64]:
+        """About the ``count`` nearest of the rows of a mask (n,), ascending, by codes.
+
+        These are made when they are first needed.
+        """
+        return self.room.coded_to(self.count).nearest(query, mask, count)
 
     def passing(self, condition: Filter) -> Mask:
         """Which rows pass a filter, (n,)."""

@@ -119,7 +119,11 @@ class _Step:
         view = self.tools.views.open(part)
         # Rejections and tombstones stay in the marks for weeks: they are no reason to merge shards.
         new = int(np.count_nonzero(view.settled.images))
-        plan = choose(part.manifest.shards, part.segments, new, self._most)
+        shards = [
+            replace(entry, deleted=int(np.count_nonzero(dead)))
+            for entry, dead in zip(part.manifest.shards, view.settled.dead, strict=True)
+        ]
+        plan = choose(shards, part.segments, new, self._most)
         return self._absorb(view, plan, report), plan.more or part != self.snapshot
 
     @property

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Block, Halves, Mask, filterable
@@ -14,12 +15,21 @@ from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
 from bucketlens.index.mask import evaluate
+from bucketlens.records import Vector
 
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
 
 USUAL = Effort(64, 1_000, 0.0)
 """Of a graph whose head says nothing."""
+
+
+class Near(Protocol):
+    """How rows are found by their codes."""
+
+    def __call__(self, query: Vector, mask: Mask, count: int) -> npt.NDArray[np.int64]:
+        """About the ``count`` nearest of the rows of a mask (n,), ascending."""
+        ...
 
 
 class Rows(Protocol):
@@ -83,11 +93,12 @@ class HeldRows:
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows and which of them count. ``name`` is ``log`` or the shard's id."""
+    """Some rows and which of them count. ``name`` is ``log`` or the shard's id; ``near`` compares codes of the rows."""
 
     name: str
     source: Rows
     live: Mask
+    near: Near | None = None
 
     @cached_property
     def count(self) -> int:

@@ -28,6 +28,13 @@ FIRST_K = 10
 """Hits that a shard's measured effort is for: for more of them more rows are scored beside the graph's candidates."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for them."""
+LEAST_CODED = 250
+CODED_SHARE = 100
+"""Rows of the log that are rescored after all were compared by their codes: at least, and one for so many. Of 10,000 to
+65,536 photographs x 256 they hold 0.997 of the true 10."""
+ROWS_PER_CODED = 8
+"""The log is scanned up to so many rows for each that would be rescored: comparing codes and rescoring takes about
+0.1 ms more than comparing them, a scan as long for 2,000 rows of 512 dimensions."""
 ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.25 and 5.8 microseconds
 of one busy core, 512 dimensions."""
@@ -58,14 +65,15 @@ class Path(Enum):
 
     EXACT = "exact"
     GRAPH = "graph"
+    CODES = "codes"
     CLUSTERS = "clusters"
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A path, why, and to begin with: candidates to ask the graph for, and matching rows of the nearest clusters to
-    score beside them."""
+    """A path, why, and to begin with: candidates to ask the graph or the codes for, and matching rows of the nearest
+    clusters to score beside them."""
 
     path: Path
     reason: str
@@ -74,19 +82,27 @@ class Choice:
 
 
 def choose(
-    rows: int, matching: int, k: int, *, among: int, filtered: bool, effort: Effort | None, exact: bool
+    rows: int,
+    matching: int,
+    k: int,
+    *,
+    among: int,
+    filtered: bool,
+    effort: Effort | None,
+    exact: bool,
+    has_codes: bool = False,
 ) -> Choice:
     """The path for a local part of ``rows`` stored rows of which ``matching`` count and pass the filter.
 
     ``among`` is how many do in all local parts together, ``effort`` what was measured of the part's graph, if it has
-    one.
+    one, and ``has_codes`` says that rows can be found by comparing their codes.
     """
     if exact:
         return Choice(Path.EXACT, "an exact answer was asked for")
-    if effort is None:
-        return Choice(Path.EXACT, "the part is small")
     if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
         return Choice(Path.EXACT, "few rows match")
+    if effort is None:
+        return _coded(matching, k) if has_codes else Choice(Path.EXACT, "the part is small")
     beside = effort.beside * max(k, FIRST_K) // FIRST_K
     if effort.candidates == 0 and not filtered and 2 * matching > rows:
         reason = f"the nearest clusters held {effort.found:.1%} of the neighbours when the shard was built"
@@ -95,6 +111,13 @@ def choose(
     fewest = min(measured, max(LEAST_CANDIDATES, measured * matching // among))
     candidates = max(fewest, int(k * OVERSAMPLE * rows / matching) + 1)
     return _walked(candidates, matching, "many rows match", beside)
+
+
+def _coded(matching: int, k: int) -> Choice:
+    candidates = max(LEAST_CODED, 4 * k, matching // CODED_SHARE)
+    if candidates * ROWS_PER_CODED >= matching:
+        return Choice(Path.EXACT, "the part is small")
+    return Choice(Path.CODES, "the log has many rows", candidates)
 
 
 def enough(k: int) -> int:

@@ -50,6 +50,7 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
                 among=among,
                 filtered=filter != ALWAYS,
                 effort=one.effort,
+                has_codes=one.part.near is not None,
                 exact=exact,
             ),
         )
@@ -76,7 +77,9 @@ class _Sifted:
 def _search(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> Found:
     part, mask, matched = sifted.part, sifted.mask, sifted.matched
     candidates, scanned = list[Numbers](), 0
-    if choice.path is not Path.EXACT:
+    if part.near is not None and choice.path is Path.CODES:
+        candidates, scanned = [part.near(query, mask, choice.candidates)], matched
+    elif choice.path is not Path.EXACT:
         candidates, scanned, choice = _approach(sifted, query, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [np.flatnonzero(mask)], matched

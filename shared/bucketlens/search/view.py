@@ -115,7 +115,8 @@ class View:
                 part or Part(shard.id, shard, ~dead)
                 for part, (shard, _), dead in zip(kept, pairs, settled.dead, strict=True)
             ]
-            self._among[asked] = settled, (Part("log", self.log.images, settled.images), *parts)
+            log = Part("log", self.log.images, settled.images, self.log.images.near)
+            self._among[asked] = settled, (log, *parts)
         return self._among[asked]
 
     @cached_property

@@ -23,7 +23,7 @@ built well within a function's 15 minutes."""
 GROWTH = 4
 SMALLEST_TIER_ROWS = 256
 HIGHEST_TIER = 6
-MAX_DELETED_SHARE = 0.3
+MAX_DELETED_SHARE = 0.25
 """A shard with more superseded rows than this is rewritten: they cost every search and are reclaimed only then."""
 
 
@@ -94,7 +94,8 @@ def choose(shards: Sequence[ShardEntry], segments: Sequence[str], new_rows: int,
     shards may have at most ``most`` rows.
 
     Always absorbs these segments; merges tiers upward from the new rows' own while one would be full. Of the shards
-    to rewrite, as many as fit into one, those with the most superseded rows first.
+    to rewrite, as many as fit into one, those with the most superseded rows first; and with them the shards of lower
+    tiers that fit, smallest first: to copy those costs little beside, and every shard costs every search.
     """
     wasted = [shard for shard in shards if shard.deleted > MAX_DELETED_SHARE * shard.rows]
     wasted.sort(key=lambda shard: (-shard.deleted / shard.rows, shard.id))
@@ -102,6 +103,13 @@ def choose(shards: Sequence[ShardEntry], segments: Sequence[str], new_rows: int,
     merge, more = {shard.id for shard in rewritten}, len(rewritten) < len(wasted)
     rows = new_rows + sum(shard.live for shard in rewritten)
     growing = [shard for shard in shards if shard not in wasted and shard.live < most // 2]
+    if rewritten:
+        lower = sorted(
+            (shard for shard in growing if tier(shard.live) < tier(rows)), key=lambda one: (one.live, one.id)
+        )
+        taken = lower[: _fitting([rows, *(shard.live for shard in lower)], most) - 1]
+        merge |= {shard.id for shard in taken}
+        rows += sum(shard.live for shard in taken)
     while rows:
         peers = [shard for shard in growing if shard.id not in merge and tier(shard.live) <= tier(rows)]
         if len(peers) < GROWTH - 1:

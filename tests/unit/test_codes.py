@@ -1,0 +1,76 @@
+"""Rows compared by their codes: what is near, within a mask, and the same however the rows came together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bucketlens.index.block import Block
+from bucketlens.index.codes import Coded, encode, signs, width
+from bucketlens.index.pile import Pile
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def around(count: int, dimension: int, seed: int = 0) -> np.ndarray:
+    """Rows around 40 directions, all of them to one side."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(9).standard_normal((40, dimension)) + 1
+    return unit(centres[rng.integers(0, 40, count)] + 0.7 * rng.standard_normal((count, dimension))).astype(np.float16)
+
+
+def piled(pieces: list[np.ndarray]) -> Pile:
+    pile = Pile.empty(pieces[0].shape[1])
+    for piece in pieces:
+        table = Block.of((), 1).table
+        empty = {name: [None] * len(piece) for name in table.column_names}
+        pile = pile.plus([Block(table.from_pydict(empty, schema=table.schema), piece)])
+    return pile
+
+
+@pytest.mark.parametrize("dimension", [16, 20, 512, 700])
+def test_signs_are_the_codes_that_shards_have(dimension: int) -> None:
+    rows = around(300, dimension)
+    codes, coding = encode(rows)
+    assert codes.shape == (300, width(dimension))
+    assert np.array_equal(signs(rows, coding.mean), codes)
+
+
+def test_nearly_all_true_neighbours_are_among_the_nearest_by_code_and_only_rows_of_the_mask() -> None:
+    rows = around(8_000, 128)
+    mask = np.random.default_rng(1).random(8_000) < 0.8
+    codes, coding = encode(rows)
+    held, found = rows.astype(np.float32), 0
+    for query in around(30, 128, seed=2).astype(np.float32):
+        near = Coded(codes, coding.mean).nearest(query, mask, 250)
+        assert len(near) >= 250
+        assert mask[near].all()
+        assert (np.diff(near) > 0).all()
+        right = np.argsort(np.where(mask, -(held @ query), np.inf), kind="stable")[:10]
+        found += len(set(near.tolist()) & set(right.tolist()))
+    assert found >= 0.97 * 300
+
+
+@pytest.mark.parametrize("count", [0, 3, 9, 50])
+def test_fewer_matching_rows_than_asked_for_are_all_found(count: int) -> None:
+    rows, mask = around(50, 16), np.arange(50) < count
+    codes, coding = encode(rows)
+    near = Coded(codes, coding.mean).nearest(rows[0].astype(np.float32), mask, 10)
+    assert set(near.tolist()) <= set(range(count))
+    assert len(near) >= min(10, count)
+
+
+def test_a_pile_that_grew_finds_what_one_made_at_once_finds_while_the_one_before_it_stays() -> None:
+    rows, query = around(6_000, 64), around(1, 64, seed=3)[0].astype(np.float32)
+    before = piled([rows[:2_000]])
+    first = before.near(query, np.ones(2_000, bool), 100)
+    for ends in ([2_500, 3_900, 6_000], [2_100, 6_000]):
+        pile = before
+        for start, end in zip([2_000, *ends], ends, strict=False):
+            pile = pile.plus([Block(piled([rows[start:end]]).rows, rows[start:end])])
+            near = pile.near(query, np.ones(end, bool), 250)
+            right = np.argsort(-(rows[:end].astype(np.float32) @ query), kind="stable")[:10]
+            assert len(set(near.tolist()) & set(right.tolist())) >= 9
+    assert np.array_equal(before.near(query, np.ones(2_000, bool), 100), first)
