@@ -45,7 +45,7 @@ class ImageTower(nn.Module):
         """Features of [batch, 3, 64, 64]: of the picture as it is and made smaller, [batch, last width].
 
         The training grew through both sides, and errs differently at each. A copy that was once small differs from its
-        original in what the smaller look does not see.
+        original in fine detail, of which the smaller look sees less.
         """
         smaller = self.shrink @ pixel_values @ self.shrink.T
         return _FULL_LOOK * self.pooled(pixel_values) + (1 - _FULL_LOOK) * self.pooled(smaller)
