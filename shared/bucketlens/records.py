@@ -136,3 +136,11 @@ class SourceObject:
     def size(self) -> int:
         """Bytes of the body."""
         return len(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes ``start`` to ``end``, end exclusive, both from the beginning of the object. ``0 <= start < end``."""
+
+    start: int
+    end: int

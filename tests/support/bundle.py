@@ -8,6 +8,7 @@ plain picture of that colour: the text "red" lands next to a red picture. Same a
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def make_bundle(folder: Path, dimension: int = 64, image_size: int = 32, seed: i
     onnx.save(_vision(projection, bias, image_size, half), folder / "onnx" / "vision_model.onnx")
     onnx.save(_text(_token_rows(vocabulary, rng), projection, bias, half), folder / "onnx" / "text_model.onnx")
     return folder
+
+
+def edit(folder: Path, name: str, **changes: object) -> None:
+    """Change fields of a JSON file of a bundle; None removes one."""
+    content = json.loads((folder / name).read_text(encoding="utf-8"))
+    content.update(changes)
+    kept = {key: value for key, value in content.items() if value is not None}
+    (folder / name).write_text(json.dumps(kept), encoding="utf-8")
+
+
+def rename(folder: Path, suffix: str, copy: bool = False) -> None:
+    """Give the towers without suffix one, or copies of them."""
+    for tower in ("vision", "text"):
+        source, target = folder / "onnx" / f"{tower}_model.onnx", folder / "onnx" / f"{tower}_model{suffix}.onnx"
+        shutil.copy(source, target) if copy else source.rename(target)
 
 
 def _config(dimension: int, image_size: int, seed: int, tokens: int) -> dict[str, object]:

@@ -7,6 +7,10 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw  # noqa: TID251
 
+from bucketlens.model.decode import Picture, decode
+
+LIMIT = 1_000_000
+"""Pixels that ``opened`` takes."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 
@@ -24,3 +28,20 @@ def encoded(picture: Image.Image, format: str = "PNG", **options: object) -> byt
     stream = io.BytesIO()
     picture.save(stream, format, **options)
     return stream.getvalue()
+
+
+def transparent() -> Image.Image:
+    picture = drawing().convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    return picture
+
+
+def opened(body: bytes, at_least: int | None = None) -> Picture:
+    """The picture in a file of at most ``LIMIT`` pixels, as bucketlens decodes it."""
+    return decode(body, max_pixels=LIMIT, at_least=at_least)
+
+
+def pixels(picture: Picture) -> np.ndarray:
+    """Its levels, (height, width, 3)."""
+    assert picture.image.mode == "RGB"
+    return np.asarray(picture.image).astype(int)

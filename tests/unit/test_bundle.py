@@ -1,35 +1,23 @@
-"""Bundles are read, checked, told apart and fetched."""
+"""Bundles are read, checked and told apart."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import onnx
 import pytest
-from tests.support.bundle import make_bundle
+from tests.support.bundle import edit, make_bundle, rename
 
-from bucketlens.errors import Misconfigured, Retryable
-from bucketlens.model.bundle import Bundle, embedded_bundle, embedded_places, fetch_bundle
+from bucketlens.errors import Misconfigured
+from bucketlens.model.bundle import Bundle, embedded_bundle, embedded_places
 from bucketlens.model.onnx_header import read_ports
 from bucketlens.model.tokenize import TextRule
-from bucketlens.store.memory import MemoryStore
-from bucketlens.store.protocol import Entry
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return make_bundle(tmp_path / "tiny", dimension=24)
-
-
-def edit(folder: Path, name: str, **changes: object) -> None:
-    content = json.loads((folder / name).read_text(encoding="utf-8"))
-    content.update(changes)
-    kept = {key: value for key, value in content.items() if value is not None}
-    (folder / name).write_text(json.dumps(kept), encoding="utf-8")
 
 
 def refusal(folder: Path, variant: str = "") -> str:
@@ -116,12 +104,6 @@ def test_the_same_bundle_in_two_folders_has_one_checksum(tmp_path: Path) -> None
     assert Bundle.open(make_bundle(tmp_path / "third", seed=1)).identity != Bundle.open(one).identity
 
 
-def rename(folder: Path, suffix: str, copy: bool = False) -> None:
-    for tower in ("vision", "text"):
-        source, target = folder / "onnx" / f"{tower}_model.onnx", folder / "onnx" / f"{tower}_model{suffix}.onnx"
-        shutil.copy(source, target) if copy else source.rename(target)
-
-
 def test_a_variant_is_taken_by_name_by_configuration_or_because_it_is_the_only_one(folder: Path) -> None:
     rename(folder, "_int8", copy=True)
     assert Bundle.open(folder).vision.name == "vision_model.onnx"
@@ -131,42 +113,6 @@ def test_a_variant_is_taken_by_name_by_configuration_or_because_it_is_the_only_o
     edit(folder, "config.json", bucketlens=None)
     rename(folder, "_int8")
     assert Bundle.open(folder).text.name == "text_model_int8.onnx"
-
-
-@pytest.mark.parametrize(
-    ("name", "suffix"), [("fp32", ""), ("q8", "_quantized"), ("quantized", "_quantized"), ("fp16", "_fp16")]
-)
-def test_a_variant_goes_by_its_suffix_or_by_the_name_transformers_js_gives_it(
-    folder: Path, tmp_path: Path, name: str, suffix: str
-) -> None:
-    rename(folder, "_quantized", copy=True)
-    rename(folder, "_fp16", copy=True)
-    assert Bundle.open(folder, name).text.name == f"text_model{suffix}.onnx"
-    fetched = fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache", name)
-    assert sorted(path.name for path in (fetched / "onnx").iterdir()) == [
-        f"text_model{suffix}.onnx", f"vision_model{suffix}.onnx",
-    ]  # fmt: skip
-
-
-def test_of_many_precisions_in_a_store_only_the_one_that_would_be_opened_is_fetched(
-    folder: Path, tmp_path: Path
-) -> None:
-    rename(folder, "_int8", copy=True)
-    rename(folder, "_fp16", copy=True)
-    fetched = fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache")
-    assert sorted(path.name for path in (fetched / "onnx").iterdir()) == ["text_model.onnx", "vision_model.onnx"]
-    edit(folder, "config.json", bucketlens={"variant": "int8"})
-    fetched = fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache")
-    assert Bundle.open(fetched).vision.name == "vision_model_int8.onnx"
-    assert len(list((fetched / "onnx").iterdir())) == 2
-
-
-def test_an_open_choice_between_precisions_in_a_store_fetches_nothing(folder: Path, tmp_path: Path) -> None:
-    rename(folder, "_int8", copy=True)
-    rename(folder, "_fp16")
-    with pytest.raises(Misconfigured, match="fp16, int8"):
-        fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache")
-    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_a_choice_between_variants_is_not_guessed(folder: Path) -> None:
@@ -255,84 +201,3 @@ def test_the_embedded_bundle_is_the_first_of_its_places_that_holds_one() -> None
     else:
         with pytest.raises(Misconfigured, match="MODEL_URI"):
             embedded_bundle()
-
-
-def uploaded(folder: Path, prefix: str = "models/tiny/") -> MemoryStore:
-    store = MemoryStore()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            store.create(prefix + path.relative_to(folder).as_posix(), path.read_bytes())
-    return store
-
-
-class Counting(MemoryStore):
-    """A memory store that counts what is read."""
-
-    def __init__(self, other: MemoryStore) -> None:
-        super().__init__()
-        self.reads = 0
-        for entry in other.list(""):
-            self.create(entry.key, other.get(entry.key).body)
-
-    def get(self, key: str, span: object = None) -> object:  # type: ignore[override]
-        self.reads += 1
-        return super().get(key)
-
-
-def test_a_fetched_bundle_is_the_one_that_was_uploaded(folder: Path, tmp_path: Path) -> None:
-    fetched = fetch_bundle(uploaded(folder), "models/tiny", tmp_path / "cache")
-    assert Bundle.open(fetched).identity == Bundle.open(folder).identity
-
-
-def test_a_bundle_is_fetched_once_and_again_when_it_changed(folder: Path, tmp_path: Path) -> None:
-    store = Counting(uploaded(folder))
-    first = fetch_bundle(store, "models/tiny/", tmp_path)
-    assert store.reads == 5
-    assert fetch_bundle(store, "models/tiny/", tmp_path) == first
-    assert store.reads == 5
-    entry = next(iter(store.list("models/tiny/config.json")))
-    store.swap(entry.key, b'{"changed": true}', entry.etag)
-    assert fetch_bundle(store, "models/tiny/", tmp_path) != first
-
-
-def test_only_the_files_of_a_bundle_and_of_the_variant_are_fetched(folder: Path, tmp_path: Path) -> None:
-    rename(folder, "_int8", copy=True)
-    (folder / "onnx" / "vision_model_int8.onnx_data").write_bytes(b"weights")
-    (folder / "pytorch_model.bin").write_bytes(b"not ours")
-    fetched = fetch_bundle(uploaded(folder), "models/tiny/", tmp_path / "cache", "int8")
-    assert sorted(path.name for path in (fetched / "onnx").iterdir()) == [
-        "text_model_int8.onnx", "vision_model_int8.onnx", "vision_model_int8.onnx_data",
-    ]  # fmt: skip
-    assert not (fetched / "pytorch_model.bin").exists()
-
-
-def test_fetching_at_once_ends_in_one_complete_folder_and_no_leftovers(folder: Path, tmp_path: Path) -> None:
-    store = uploaded(folder)
-    with ThreadPoolExecutor(6) as pool:
-        found = set(pool.map(lambda _: fetch_bundle(store, "models/tiny/", tmp_path / "cache"), range(6)))
-    assert len(found) == 1
-    assert list((tmp_path / "cache").iterdir()) == list(found)
-    assert Bundle.open(found.pop()).identity == Bundle.open(folder).identity
-
-
-class Stale(MemoryStore):
-    """A memory store whose objects change right after they were listed."""
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        entries = list(super().list(prefix))
-        for entry in entries:
-            self.swap(entry.key, b"another", entry.etag)
-        return iter(entries)
-
-
-def test_a_bundle_that_changes_underway_leaves_nothing_behind(tmp_path: Path) -> None:
-    store = Stale()
-    store.create("m/config.json", b"{}")
-    with pytest.raises(Retryable, match=r"m/config\.json"):
-        fetch_bundle(store, "m/", tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_prefix_without_a_bundle_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="models/none/"):
-        fetch_bundle(MemoryStore(), "models/none", tmp_path)

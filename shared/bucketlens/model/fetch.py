@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 from bucketlens import keys
 from bucketlens.errors import Misconfigured, NotFound, Retryable
+from bucketlens.model.provenance import NAME, Provenance
 from bucketlens.model.variant import tower_suffix
+from bucketlens.records import ByteRange
 
 if TYPE_CHECKING:
     from bucketlens.store.protocol import Entry, Store
 
-_THREADS = 4  # whole objects, so this many lie in memory at once: a bundle has two large ones
+_THREADS = 4
+_PIECE = 16 * 2**20  # bytes of a request; as many as there are threads lie in memory at once
 _FILES = re.compile(
-    r"(?:preprocessor_|tokenizer_)?config\.json|tokenizer\.json|onnx/(?:vision|text)_model(?P<rest>[^/]*\.onnx[^/]*)"
+    r"(?:preprocessor_|tokenizer_)?config\.json|bundle\.json|tokenizer\.json|onnx/(?:vision|text)_model(?P<rest>[^/]*\.onnx[^/]*)"
 )
 
 
@@ -30,12 +33,14 @@ def fetch_bundle(store: Store, prefix: str, into: Path, variant: str = "") -> Pa
 
     The folder lies in ``into`` and is named after the listing, so a bundle replaced in the store is fetched anew. It
     appears complete or not at all, and processes that fetch at once share it. ``variant`` chooses the towers as in
-    ``Bundle.open``; one pair of towers is fetched, never every precision. Raises Misconfigured when nothing lies under
-    the prefix or the choice is open, Retryable when an object changed underway.
+    ``Bundle.open``; one pair of towers is fetched, never every precision. Each file is held to what ``bundle.json``
+    records of it, where there is one. Memory: 64 MiB, however large the files are. Raises Misconfigured when nothing
+    lies under the prefix or the choice is open, Retryable when an object changed or came short, Corrupt when a file is
+    not the recorded one.
     """
     root = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
     wanted = {name: entry for entry in store.list(root) if _FILES.fullmatch(name := entry.key[len(root) :])}
-    if not wanted:
+    if not wanted.keys() - {NAME}:
         raise Misconfigured(
             "No model bundle lies under this prefix.",
             code="incomplete_bundle",
@@ -65,16 +70,38 @@ def _bring(store: Store, wanted: Mapping[str, Entry], folder: Path, variant: str
     """The small files first: config.json may say which towers are meant."""
     (folder / "onnx").mkdir()
     towers = {name: entry for name, entry in wanted.items() if name.startswith("onnx/")}
+    chosen = {name: entry for name, entry in wanted.items() if name not in towers}
     with ThreadPoolExecutor(_THREADS) as pool:
-        _all(pool, store, {name: entry for name, entry in wanted.items() if name not in towers}, folder)
+        _all(pool, store, chosen, folder)
         files = [name.removeprefix("onnx/") for name in towers]
         suffix = tower_suffix(files, variant or _configured(folder), "the bundle in the store")
-        _all(pool, store, {name: entry for name, entry in towers.items() if _suffix(name) == suffix}, folder)
+        chosen |= {name: entry for name, entry in towers.items() if _suffix(name) == suffix}
+        _all(pool, store, {name: chosen[name] for name in towers if name in chosen}, folder)
+    recorded = Provenance.read(folder)
+    if recorded is not None:
+        recorded.check_part(folder, chosen)
 
 
 def _all(pool: ThreadPoolExecutor, store: Store, wanted: Mapping[str, Entry], folder: Path) -> None:
-    for done in [pool.submit(_file, store, entry, folder / name) for name, entry in wanted.items()]:
-        done.result()
+    """Every file, piece by piece; after the first failure no further piece is begun."""
+    for name in wanted:
+        (folder / name).touch()
+    pieces = [
+        pool.submit(_piece, store, entry, span, folder / name)
+        for name, entry in wanted.items()
+        for span in _spans(entry.size)
+    ]
+    try:
+        for done in pieces:
+            done.result()
+    finally:
+        for left in pieces:
+            left.cancel()
+
+
+def _spans(size: int) -> Iterator[ByteRange]:
+    for start in range(0, size, _PIECE):
+        yield ByteRange(start, min(start + _PIECE, size))
 
 
 def _configured(folder: Path) -> str:
@@ -90,15 +117,18 @@ def _suffix(name: str) -> str:
     return (match["rest"] or "").partition(".onnx")[0] if match else ""
 
 
-def _file(store: Store, entry: Entry, path: Path) -> None:
+def _piece(store: Store, entry: Entry, span: ByteRange, path: Path) -> None:
     try:
-        blob = store.get(entry.key)
+        blob = store.get(entry.key, span)
     except NotFound as error:
         raise _changed(entry) from error
-    if blob.etag != entry.etag:
+    if blob.etag != entry.etag or len(blob.body) != span.end - span.start:
         raise _changed(entry)
-    path.write_bytes(blob.body)
+    with path.open("r+b") as file:
+        file.seek(span.start)
+        file.write(blob.body)
 
 
 def _changed(entry: Entry) -> Retryable:
-    return Retryable("The model bundle changed while it was fetched.", value=entry.key, remedy="Try again.")
+    message = "The model bundle changed, or came short, while it was fetched."
+    return Retryable(message, value=entry.key, remedy="Try again.")

@@ -80,12 +80,14 @@ class Provenance:
             if _measured(folder / name) != self.files[name]
         ]
         if wrong:
-            raise Corrupt(
-                "The bundle is not what its bundle.json records.",
-                code="checksum_mismatch",
-                value=f"{folder}: {', '.join(wrong)}",
-                remedy="Pull it again, or delete bundle.json when you changed it on purpose.",
-            )
+            raise _refusal(folder, wrong)
+
+    def check_part(self, folder: Path, names: Iterable[str]) -> None:
+        """Read these files again, as far as they are recorded. Raises Corrupt, naming each that has changed."""
+        recorded = sorted(set(names) & set(self.files))
+        wrong = [f"{name} has changed" for name in recorded if _measured(folder / name) != self.files[name]]
+        if wrong:
+            raise _refusal(folder, wrong)
 
 
 def tower_of(path: str) -> tuple[str, str] | None:
@@ -121,6 +123,15 @@ def bundle_files(folder: Path, variant: str | None = None) -> list[str]:
         if tower and path.is_file() and variant in (None, tower[1]):
             found.append(name)
     return sorted(found)
+
+
+def _refusal(folder: Path, wrong: Iterable[str]) -> Corrupt:
+    return Corrupt(
+        "The bundle is not what its bundle.json records.",
+        code="checksum_mismatch",
+        value=f"{folder}: {', '.join(wrong)}",
+        remedy="Pull it again, or delete bundle.json when you changed it on purpose.",
+    )
 
 
 def _measured(path: Path) -> tuple[int, str]:

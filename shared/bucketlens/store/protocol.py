@@ -7,15 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from bucketlens.records import SourceObject
+from bucketlens.records import ByteRange, SourceObject
 
-
-@dataclass(frozen=True, slots=True)
-class ByteRange:
-    """Bytes ``start`` to ``end``, end exclusive, both from the beginning of the object. ``0 <= start < end``."""
-
-    start: int
-    end: int
+__all__ = ["Blob", "ByteRange", "Entry", "Images", "Store"]
 
 
 @dataclass(frozen=True, slots=True)
