@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from PIL import Image  # noqa: TID251
 from tests.support.pictures import drawing, encoded
 
 from bucketlens.model.decode import decode
+from bucketlens.model.exif import Exif, read_exif
 from bucketlens.records import Metadata
 
 MAKE, MODEL, DATE_TIME, ORIGINAL, DIGITIZED, OFFSET_ORIGINAL, LENS = 0x10F, 0x110, 0x132, 0x9003, 0x9004, 0x9011, 0xA434
@@ -107,3 +111,50 @@ def test_damaged_exif_never_costs_the_picture(edits: list[tuple[int, int]]) -> N
     found = decode(encoded(drawing(), "JPEG", exif=bytes(damaged)), max_pixels=10**6).exif
     assert all(isinstance(found[name], str) for name in ("camera", "lens") if name in found)
     assert "taken_at" not in found or found["taken_at"].tzinfo is not None  # type: ignore[union-attr]
+
+
+@dataclass
+class Unread:
+    """A picture whose EXIF block nobody but Pillow has read."""
+
+    image: Image.Image
+    info: dict[str | tuple[int, int], Any] = field(default_factory=dict)
+
+    def getexif(self) -> Image.Exif:
+        return self.image.getexif()
+
+
+def ours_and_pillow_s(body: bytes) -> tuple[Exif, Exif]:
+    with Image.open(io.BytesIO(body)) as image:
+        image.load()
+        return read_exif(image), read_exif(Unread(image))
+
+
+TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=30)
+DATE = st.builds("{:04}:{:02}:{:02} 12:34:56".format, st.integers(1900, 2100), st.integers(0, 12), st.integers(1, 31))
+PARTS = st.lists(st.floats(0, 200, width=16), min_size=1, max_size=4).map(tuple)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    main=st.fixed_dictionaries({}, optional={MAKE: TEXT, MODEL: TEXT, DATE_TIME: DATE, 0x112: st.integers(0, 9)}),
+    detail=st.fixed_dictionaries({}, optional={ORIGINAL: DATE | TEXT, OFFSET_ORIGINAL: TEXT, LENS: TEXT}),
+    gps=st.fixed_dictionaries({}, optional={1: TEXT, 2: PARTS, 3: st.sampled_from("EW"), 4: PARTS}),
+    order=st.sampled_from("<>"),
+    edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3),
+)
+def test_what_is_read_without_pillow_is_what_pillow_reads(
+    main: dict[int, object],
+    detail: dict[int, object],
+    gps: dict[int, object],
+    order: str,
+    edits: list[tuple[int, int]],
+) -> None:
+    exif = block(main, detail, gps)
+    exif.endian = order
+    body = bytearray(exif.tobytes())
+    for place, value in edits:
+        body[6 + place % (len(body) - 6)] = value
+    ours, theirs = ours_and_pillow_s(encoded(drawing(), "JPEG", exif=bytes(body)))
+    assert ours == theirs

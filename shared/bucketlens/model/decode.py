@@ -40,8 +40,7 @@ _PLUGINS = {
     "tiff": TiffImagePlugin.TiffImageFile.format,
     "avif": AvifImagePlugin.AvifImageFile.format,
 }
-# EXIF tag 0x0112: how to turn the stored picture so that it stands upright (CIPA DC-008, Exif 3.0, section 4.6.5.1).
-_ORIENTATION = 0x0112
+# By EXIF's orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -132,15 +131,15 @@ def _decode(body: bytes, kind: str, max_pixels: int, at_least: int | None, admit
         admit(width * height)
         drafted = None if at_least is None else image.draft(None, (at_least, at_least))
         image.load()
-        exif = read_exif(image)
-        orientation = _orientation(image)  # read after loading: the TIFF plugin turns the picture itself
+        exif = read_exif(image)  # after loading: the TIFF plugin turns the picture itself
         upright = to_rgb(image)
-    if orientation in _TURNS:
-        upright = upright.transpose(_TURNS[orientation])
+    if exif.orientation in _TURNS:
+        upright = upright.transpose(_TURNS[exif.orientation])
     covered = drafted[1][2:] if drafted else image.size
-    if orientation in _SIDEWAYS:
+    if exif.orientation in _SIDEWAYS:
         width, height, covered = height, width, covered[::-1]
-    return Picture(upright, kind, Frame(height, width, _box(upright, covered, orientation)), exif)
+    frame = Frame(height, width, _box(upright, covered, exif.orientation))
+    return Picture(upright, kind, frame, exif.fields)
 
 
 def _box(upright: Image.Image, covered: tuple[float, ...], orientation: int) -> tuple[float, float, float, float]:
@@ -167,13 +166,6 @@ def _format_of(body: bytes) -> str:
             remedy="Keep files that are not images outside the image prefix.",
         )
     raise UnreadableObject(f"{seen} files cannot be read.", code="unsupported_format", value=seen, remedy=_CONVERT)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except _DAMAGE:
-        return 1
 
 
 def _corrupt(kind: str, reason: str) -> UnreadableObject:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +29,8 @@ _DTYPES: dict[str, npt.DTypeLike] = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
 }
+
+_NO_DIRECTION = "Leave it out, or use another model; half precision may overflow where single does not."
 
 Tower = Literal["vision", "text"]
 
@@ -73,7 +77,7 @@ class Encoder:
         Raises UnreadableObject (``no_vector``) when the model gives it none, Misconfigured when the model cannot run.
         """
         raw = self._vision.run({"pixel_values": prepared[np.newaxis]})
-        return self._unit(raw, UnreadableObject("The model gives this picture no direction.", code="no_vector"))
+        return self._unit(raw, _shapeless)
 
     def images(self, pictures: Sequence[Picture]) -> list[Vector]:
         """The vectors of pictures, in their order; each as ``image`` makes it."""
@@ -86,8 +90,7 @@ class Encoder:
         """
         tokens = self._tokens(text)
         raw = self._text.run({"input_ids": tokens.ids, "attention_mask": tokens.mask})
-        refusal = InvalidRequest("The model gives this text no direction.", code="no_vector", value=text)
-        return self._unit(raw, refusal)
+        return self._unit(raw, lambda: _meaningless(text))
 
     def _tokens(self, text: str) -> Tokens:
         with self._lock:
@@ -97,7 +100,7 @@ class Encoder:
                 self._words = Words(self._bundle.tokenizer, self._bundle.rule)
         return self._words.tokens(text)
 
-    def _unit(self, raw: npt.NDArray[Any], refusal: BucketlensError) -> Vector:
+    def _unit(self, raw: npt.NDArray[Any], refusal: Callable[[], BucketlensError]) -> Vector:
         vector = raw.reshape(-1).astype(np.float64)
         if vector.shape != (self.identity.dimension,):
             raise Misconfigured(
@@ -106,10 +109,9 @@ class Encoder:
                 value=str(self._bundle.folder),
                 remedy="Correct projection_dim or bucketlens.dimension in config.json.",
             )
-        length = float(np.linalg.norm(vector))
-        if not np.isfinite(length) or length == 0:
-            refusal.remedy = "Leave it out, or use another model; half precision may overflow where single does not."
-            raise refusal
+        length = math.sqrt(vector @ vector)
+        if not math.isfinite(length) or length == 0:
+            raise refusal()
         return (vector / length).astype(np.float32)
 
 
@@ -175,6 +177,15 @@ class _Tower:
         return options
 
 
+def _shapeless() -> UnreadableObject:
+    return UnreadableObject("The model gives this picture no direction.", code="no_vector", remedy=_NO_DIRECTION)
+
+
+def _meaningless(text: str) -> InvalidRequest:
+    return InvalidRequest("The model gives this text no direction.", code="no_vector", value=text, remedy=_NO_DIRECTION)
+
+
+@cache
 def _failures() -> tuple[type[Exception], ...]:
     """What ONNX Runtime raises on models it cannot load or run; KeyError for inputs nobody offers."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: TID251

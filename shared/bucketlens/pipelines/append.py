@@ -37,34 +37,41 @@ class Ingest:
         return Eyes(self.images, self.encoder.recipe, self.settings, room)
 
 
-def append(collection: str, rows: Sequence[Row], tools: Ingest) -> tuple[list[str], list[str]]:
-    """One log segment by one conditional PUT: (new segments, segments that were there already)."""
-    if not rows:
-        return [], []
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that can be stored, in order of their keys, and the same in columns."""
+
+    rows: tuple[Row, ...]
+    block: Block
+
+
+def storable(rows: Sequence[Row], tools: Ingest, failures: dict[str, str]) -> Batch:
+    """The rows that can be stored; why another cannot is noted in ``failures``: in the segment it would take its
+    neighbours along. They are looked at one by one only when together they do not fit."""
+    dimension = tools.encoder.identity.dimension
     ordered = sorted(rows, key=lambda row: row.key)
-    body = segment.pack(Block.of(ordered, tools.encoder.identity.dimension), tools.encoder.identity)
-    id = keys.segment_id(max(row.sequencer for row in ordered).base, body)
+    try:
+        return Batch(tuple(ordered), Block.of(ordered, dimension))
+    except Exception:  # noqa: BLE001  whatever it was is met again below, by the row it belongs to
+        kept = []
+        for row in ordered:
+            with contained(failures, row.key):
+                Block.of((row,), dimension)
+                kept.append(row)
+        return Batch(tuple(kept), Block.of(kept, dimension))
+
+
+def append(collection: str, batch: Batch, tools: Ingest) -> tuple[list[str], list[str]]:
+    """One log segment by one conditional PUT: (new segments, segments that were there already)."""
+    if not batch.rows:
+        return [], []
+    body = segment.pack(batch.block, tools.encoder.identity)
+    id = keys.segment_id(max(row.sequencer for row in batch.rows).base, body)
     try:
         tools.store.create(keys.render(keys.Segment(collection, id)), body)
     except Exists:
         return [], [id]
     return [id], []
-
-
-def storable(rows: Sequence[Row], tools: Ingest, failures: dict[str, str]) -> list[Row]:
-    """The rows that can be stored; why another cannot is noted in ``failures``: in the segment it would take its
-    neighbours along. They are looked at one by one only when together they do not fit."""
-    dimension = tools.encoder.identity.dimension
-    try:
-        Block.of(rows, dimension)
-    except Exception:  # noqa: BLE001  whatever it was is met again below, by the row it belongs to
-        kept = []
-        for row in rows:
-            with contained(failures, row.key):
-                Block.of((row,), dimension)
-                kept.append(row)
-        return kept
-    return list(rows)
 
 
 def check_model(collection: str, tools: Ingest) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bucketlens.errors import BucketlensError
 from bucketlens.index.block import kind_at, metadata_at, sequencer_at
-from bucketlens.pipelines.append import Ingest, append, storable
+from bucketlens.pipelines.append import Batch, Ingest, append, storable
 from bucketlens.pipelines.describe import bare
 from bucketlens.pipelines.each import ahead, contained
 from bucketlens.pipelines.observe import look, row_of, sidecar_key
@@ -61,9 +61,9 @@ def ensure(collection: str, wanted: Iterable[str], tools: Ingest) -> Ensured:
             due = [key for key in now if not _settled(now[key], known[key], wrote.get(key), tools)]
             if not due or writes == _WRITES:
                 break
-            rows = _rows(due, known, tools, failures)
-            written += append(collection, rows, tools)[0]
-            wrote |= {row.key: _Said(now[row.key], row.sequencer) for row in rows}
+            batch = _batch(due, known, tools, failures)
+            written += append(collection, batch, tools)[0]
+            wrote |= {row.key: _Said(now[row.key], row.sequencer) for row in batch.rows}
         failures |= dict.fromkeys(due, _CHANGING)
     except BucketlensError as error:
         failures |= dict.fromkeys(due, str(error))
@@ -107,7 +107,7 @@ def _settled(now: Versions, known: _Said, wrote: _Said | None, tools: Ingest) ->
     return sure and known.versions == now
 
 
-def _rows(due: Sequence[str], known: Mapping[str, _Said], tools: Ingest, failures: dict[str, str]) -> list[Row]:
+def _batch(due: Sequence[str], known: Mapping[str, _Said], tools: Ingest, failures: dict[str, str]) -> Batch:
     rows: list[Row] = []
     eyes = tools.eyes()
     for key, seen in ahead(tools.settings.threads, lambda key: look(eyes, key), due):

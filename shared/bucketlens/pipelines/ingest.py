@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from bucketlens.errors import BucketlensError
-from bucketlens.pipelines.append import Ingest, append, check_model, storable
+from bucketlens.pipelines.append import Batch, Ingest, append, check_model, storable
 from bucketlens.pipelines.each import ahead, contained
 from bucketlens.pipelines.ensure import ensure
 from bucketlens.pipelines.observe import image_of, is_sidecar, look, row_of, sidecar_key
@@ -53,8 +53,8 @@ def _ingest_collection(collection: str, notices: Sequence[Notice], tools: Ingest
     failures: dict[str, str] = {}
     try:
         check_model(collection, tools)
-        rows, sidecars = _observe({key: at for key, at in newest.items() if _ordered(key, at)}, tools, failures)
-        written, repeated = append(collection, list(rows.values()), tools)
+        batch, sidecars = _observe({key: at for key, at in newest.items() if _ordered(key, at)}, tools, failures)
+        written, repeated = append(collection, batch, tools)
     except BucketlensError as error:
         return IngestReport(failed={notice: str(error) for notice in notices})
     causes = {key: _image(key) or key for key, at in newest.items() if not _ordered(key, at)}
@@ -64,9 +64,9 @@ def _ingest_collection(collection: str, notices: Sequence[Notice], tools: Ingest
     return IngestReport(
         written=(*written, *ensured.written),
         repeated=tuple(repeated),
-        images=sum(row.kind is Kind.IMAGE for row in rows.values()),
-        removed=sum(row.kind is Kind.TOMBSTONE for row in rows.values()),
-        rejected={row.key: row.rejection.code for row in rows.values() if row.rejection},
+        images=sum(row.kind is Kind.IMAGE for row in batch.rows),
+        removed=sum(row.kind is Kind.TOMBSTONE for row in batch.rows),
+        rejected={row.key: row.rejection.code for row in batch.rows if row.rejection},
         failed={notice: failures[notice.key] for notice in notices if notice.key in failures},
     )
 
@@ -85,19 +85,19 @@ def _ordered(key: str, at: Sequencer) -> bool:
 
 def _observe(
     wanted: Mapping[str, Sequencer], tools: Ingest, failures: dict[str, str]
-) -> tuple[dict[str, Row], dict[str, str | None]]:
+) -> tuple[Batch, dict[str, str | None]]:
     """The rows to write, and of each object that is there the version of the sidecar that was read with it."""
-    rows: dict[str, Row] = {}
+    rows: list[Row] = []
     sidecars: dict[str, str | None] = {}
     eyes = tools.eyes()
     for key, look_result in ahead(tools.settings.threads, lambda key: look(eyes, key), sorted(wanted)):
         with contained(failures, key):
             seen = look_result.result()
-            rows[key] = row_of(seen, wanted[key], tools.encoder)
+            rows.append(row_of(seen, wanted[key], tools.encoder))
             if seen.modified is not None:
                 sidecars[key] = seen.sidecar_etag
-    kept = {row.key: row for row in storable(list(rows.values()), tools, failures)}
-    return kept, {key: etag for key, etag in sidecars.items() if key in kept}
+    batch = storable(rows, tools, failures)
+    return batch, {row.key: sidecars[row.key] for row in batch.rows if row.key in sidecars}
 
 
 def _changed_meanwhile(read: Mapping[str, str | None], tools: Ingest, failures: dict[str, str]) -> list[str]:
