@@ -1,12 +1,10 @@
-"""The handlers as Lambda calls them: events in, answers out, over a bucket in memory and the real model code."""
+"""The query function as Lambda calls it, and how every handler is built."""
 
 from __future__ import annotations
 
 import base64
-import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,170 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.bundle import make_bundle
-from tests.support.faults import FaultStore
-from tests.support.world import BLUE, CORRUPT, RED, SETTINGS, World, plain, tiny_encoder
+from tests.support.functions import CAR, EVENTS, JSON, SEA, Functions, event
+from tests.support.world import BLUE, CORRUPT, RED, World, plain, tiny_encoder
 
-from bucketlens.errors import Misconfigured, Rejected, Retryable
+from bucketlens.errors import Misconfigured
 from bucketlens.handlers import compact, ingest, query
-from bucketlens.pipelines.compact import Compact
 from bucketlens.pipelines.query import QueryTools
 from bucketlens.settings import Settings
-from bucketlens.table.policy import Limits
-
-EVENTS = Path(__file__).parents[2] / "events"
-BUCKET = "bucketlens-local"
-CAR, SEA = "images/red car (1).jpg", "images/sea/海+1.png"
-
-
-def event(name: str) -> Any:
-    """A recorded event."""
-    return json.loads((EVENTS / f"{name}.json").read_text())
-
-
-class Functions:
-    """The three handlers over one world, and their log lines."""
-
-    def __init__(self, world: World, **settings: Any) -> None:
-        self.world = replace(world, settings=replace(SETTINGS, bucket=BUCKET, **settings))
-        self.lines: list[dict[str, Any]] = []
-        world = self.world
-        tools = QueryTools(world.views(), world.images, lambda: world.encoder, world.settings)
-        self.query = query.handler(tools, self._log)
-        self.ingest = ingest.handler(world.tools(), self._log)
-        self.compact = compact.handler(Compact(world.store, world.views(), world.settings, threads=1), self._log)
-
-    def put(self, key: str, body: bytes) -> None:
-        self.world.put(key, body)
-
-    def index(self, *keys: str) -> None:
-        """Have these keys looked at, by events without a sequencer."""
-        records = []
-        for key in keys:
-            record = copy.deepcopy(event("eventbridge-created"))
-            record["detail"]["object"] = {"key": key}
-            records.append(message(key, record))
-        assert self.ingest({"Records": records}, None) == {"batchItemFailures": []}
-
-    def ask(self, method: str, path: str, body: object = None, **parameters: str) -> tuple[int, Any]:
-        """Status and JSON of a request."""
-        asked: dict[str, object] = {
-            "rawPath": path,
-            "queryStringParameters": parameters,
-            "requestContext": {"http": {"method": method}, "stage": "$default"},
-        }
-        if isinstance(body, bytes):
-            asked |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
-            asked["headers"] = {"content-type": "image/png"}
-        elif body is not None:
-            asked |= {"body": body if isinstance(body, str) else json.dumps(body)}
-        answer = self.query(asked, None)
-        return int(str(answer["statusCode"])), json.loads(str(answer["body"]))
-
-    def search(self, body: object) -> tuple[int, Any]:
-        return self.ask("POST", "/collections/default/search", body)
-
-    def _log(self, line: str) -> None:
-        self.lines.append(json.loads(line))
-
-
-@pytest.fixture(scope="module")
-def world_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
-    encoder = tiny_encoder(make_bundle(tmp_path_factory.mktemp("model")))
-    return lambda: World(tmp_path_factory.mktemp("world"), encoder)
-
-
-@pytest.fixture
-def functions(world_of: Callable[[], World]) -> Functions:
-    return Functions(world_of())
-
-
-@pytest.fixture(scope="module")
-def filled(world_of: Callable[[], World]) -> Functions:
-    """A red car, a blue sea and a file that is no image; the car is compacted, the rest logged."""
-    functions = Functions(world_of())
-    functions.put(CAR, plain(RED))
-    functions.index(CAR)
-    functions.compact({}, None)
-    functions.put(SEA, plain(BLUE))
-    functions.put("images/bad.jpg", CORRUPT)
-    functions.index(SEA, "images/bad.jpg")
-    return functions
-
-
-def message(id: str, body: object) -> dict[str, object]:
-    return {"messageId": id, "eventSource": "aws:sqs", "body": body if isinstance(body, str) else json.dumps(body)}
-
-
-@pytest.mark.parametrize("name", ["s3-put", "eventbridge-created", "sqs-batch"])
-def test_an_upload_is_indexed_whatever_way_its_event_comes(functions: Functions, name: str) -> None:
-    functions.put(CAR, plain(RED))
-    assert functions.ingest(event(name), None) == {"batchItemFailures": []}
-    assert functions.world.found() == [CAR]
-    (line,) = functions.lines
-    assert (line["function"], line["images"], line["failed"]) == ("ingest", 1, {})
-
-
-@pytest.mark.parametrize("name", ["s3-delete", "eventbridge-deleted"])
-def test_a_deletion_is_indexed_whatever_way_its_event_comes(functions: Functions, name: str) -> None:
-    functions.put(CAR, plain(RED))
-    functions.ingest(event("s3-put"), None)
-    functions.world.remove(CAR)
-    functions.ingest(event(name), None)
-    assert functions.world.found() == []
-
-
-def test_a_deletion_whose_object_is_there_again_is_an_upload(functions: Functions) -> None:
-    functions.put(CAR, plain(RED))
-    functions.ingest(event("s3-delete"), None)
-    assert functions.world.found() == [CAR]
-
-
-def test_an_event_that_asks_for_nothing_is_ignored(functions: Functions) -> None:
-    assert functions.ingest(event("s3-test-event"), None) == {"batchItemFailures": []}
-    assert functions.lines[0]["ignored"] == 1
-
-
-def test_only_the_messages_that_failed_are_named(functions: Functions) -> None:
-    class Broken:
-        def fetch(self, key: str, **options: object) -> object:
-            if key == SEA:
-                raise Retryable("Slow down.")
-            return images.fetch(key, **options)  # type: ignore[arg-type]
-
-        def etag(self, key: str) -> str | None:
-            return images.etag(key)
-
-    images = functions.world.images
-    functions.put(CAR, plain(RED))
-    functions.put(SEA, plain(BLUE))
-    handler = ingest.handler(functions.world.tools(images=Broken()), functions._log)  # type: ignore[arg-type]
-    batch = event("sqs-batch")
-    sea = batch["Records"][1]["messageId"]
-    batch["Records"].append(message("nonsense", "{"))
-    answer = handler(batch, None)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "nonsense"}, {"itemIdentifier": sea}]}
-    assert functions.world.found() == [CAR]
-    assert "Slow down." in functions.lines[0]["failed"][SEA]
-
-
-@pytest.mark.parametrize("name", ["s3-put", "eventbridge-created"])
-def test_without_a_queue_a_failure_is_raised_so_that_lambda_delivers_again(functions: Functions, name: str) -> None:
-    functions.put(CAR, plain(RED))
-    store = FaultStore(functions.world.store, lose_reply_at=1)
-    handler = ingest.handler(functions.world.tools(store), functions._log)
-    with pytest.raises(Retryable, match="1 objects could not be indexed"):
-        handler(event(name), None)
-    assert handler(event(name), None) == {"batchItemFailures": []}
-    assert len(list(functions.world.store.list(""))) == 1
-
-
-@pytest.mark.parametrize("junk", [None, [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}, "text"])
-def test_an_event_of_no_known_kind_is_refused_by_name_or_has_nothing_in_it(functions: Functions, junk: object) -> None:
-    if junk == {"Records": []}:
-        assert functions.ingest(junk, None) == {"batchItemFailures": []}
-    else:
-        with pytest.raises(Rejected, match="no event the ingest function knows"):
-            functions.ingest(junk, None)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("*.json") if "rawPath" in path.read_text()))
@@ -279,11 +120,6 @@ def test_another_model_in_the_query_function_is_an_operator_s_error_without_deta
     assert "tiny-0" in functions.lines[1]["error"]
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=12,
-)
 PATHS = ["/collections/default/search", "/collections/default/search/image", "/collections/default/images/a", "/health"]
 WORDS = [
     "text",
@@ -324,66 +160,6 @@ def test_whatever_a_client_sends_the_answer_is_json_and_never_a_server_error(fil
     answer = filled.query(junk, None)
     assert 200 <= int(str(answer["statusCode"])) < 500, answer["body"]
     json.loads(str(answer["body"]))
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(junk=JSON, body=JSON, id=st.text(max_size=5))
-def test_whatever_a_queue_delivers_is_taken_or_named_as_failed(
-    filled: Functions, junk: Any, body: Any, id: str
-) -> None:
-    answer = filled.ingest({"Records": [message(id, body), message("m2", json.dumps(junk))]}, None)
-    named = [one["itemIdentifier"] for one in answer["batchItemFailures"]]  # type: ignore[attr-defined]
-    assert set(named) <= {id, "m2"}
-
-
-def test_compaction_reports_every_collection_and_one_can_be_chosen(world_of: Callable[[], World]) -> None:
-    functions = Functions(world_of(), collections=(("images/", "default"), ("shop/", "shop")))
-    functions.put(CAR, plain(RED))
-    functions.put("shop/a.png", plain(BLUE))
-    functions.index(CAR, "shop/a.png")
-    one = functions.compact({"collection": "shop"}, None)["collections"]
-    assert [(report["collection"], report["rows_written"]) for report in one] == [("shop", 1)]  # type: ignore[attr-defined]
-    both = functions.compact({"source": "aws.scheduler"}, None)["collections"]
-    assert [(report["collection"], report["rows_written"]) for report in both] == [("default", 1), ("shop", 0)]  # type: ignore[attr-defined]
-    assert [line["function"] for line in functions.lines[1:]] == ["compact"] * 3
-
-
-def test_compaction_begins_no_step_that_the_time_limit_would_end(world_of: Callable[[], World]) -> None:
-    class Context:
-        aws_request_id = "r"
-        left_s = 200.0
-
-        def get_remaining_time_in_millis(self) -> int:
-            return int(self.left_s * 1000)
-
-    world = world_of()
-    functions = Functions(world)
-    for number in range(3):
-        functions.put(f"images/{number}.png", plain(RED))
-        functions.index(f"images/{number}.png")
-    tools = Compact(world.store, world.views(), world.settings, threads=1, limits=Limits(segments=1))
-    handle, context = compact.handler(tools, lambda line: None), Context()
-    (first,) = handle({}, context)["collections"]  # type: ignore[misc]
-    context.left_s = 600.0
-    (second,) = handle({}, context)["collections"]  # type: ignore[misc]
-    assert (first["consolidated"], first["absorbed"], first["steps"]) == (3, 0, 1)
-    assert (second["consolidated"], second["absorbed"], second["steps"]) == (0, 3, 1)
-
-
-def test_a_collection_that_cannot_be_compacted_does_not_stop_the_others(
-    world_of: Callable[[], World], tmp_path: Path
-) -> None:
-    functions = Functions(world_of(), collections=(("images/", "default"), ("shop/", "shop")))
-    functions.world.store.create("index/default/manifest.json", b"{}")
-    functions.put("shop/a.png", plain(BLUE))
-    functions.index("shop/a.png")
-    with pytest.raises(Exception, match="manifest cannot be read"):
-        functions.compact({}, None)
-    assert [(line["collection"], line.get("code")) for line in functions.lines[1:]] == [
-        ("default", "bad_manifest"),
-        ("shop", None),
-    ]
-    assert functions.ask("GET", "/collections/shop")[1]["shards"] == 1
 
 
 @pytest.mark.parametrize("build", [ingest.build, query.build, compact.build])

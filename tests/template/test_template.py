@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.template.template import listed, load, resources, statements, strings
 
+from bucketlens import keys
 from bucketlens.settings import Settings
 
 TEMPLATE = load()
@@ -41,6 +42,9 @@ ALLOWED = {
         "s3:PutObject": {"index"},
         "s3:DeleteObject": {"index"},
         "s3:ListBucket": {"bucket"},
+        "sqs:ReceiveMessage": {"compactqueue"},
+        "sqs:DeleteMessage": {"compactqueue"},
+        "sqs:GetQueueAttributes": {"compactqueue"},
         "logs:CreateLogStream": {"log"},
         "logs:PutLogEvents": {"log"},
     },
@@ -73,7 +77,7 @@ def test_no_lifecycle_rule_expires_a_current_object() -> None:
     assert not any(key.startswith("Expiration") for rule in rules for key in rule)
 
 
-@pytest.mark.parametrize("policy", ["BucketPolicy", "QueuePolicy", "DeadLetterQueuePolicy"])
+@pytest.mark.parametrize("policy", ["BucketPolicy", "QueuePolicy", "CompactQueuePolicy", "DeadLetterQueuePolicy"])
 def test_a_connection_without_tls_is_refused(policy: str) -> None:
     lines = TEMPLATE["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"]
 
@@ -82,28 +86,34 @@ def test_a_connection_without_tls_is_refused(policy: str) -> None:
     )
 
 
-def test_both_queues_are_encrypted_and_keep_messages_as_long_as_sqs_can() -> None:
-    assert len(QUEUES) == 2
-    for queue in QUEUES.values():
-        assert queue["SqsManagedSseEnabled"] is True
-        assert queue["MessageRetentionPeriod"] == 14 * 86400
+def test_queues_are_encrypted_and_those_of_images_keep_messages_as_long_as_sqs_can() -> None:
+    assert set(QUEUES) == {"Queue", "DeadLetterQueue", "CompactQueue"}
+    assert all(queue["SqsManagedSseEnabled"] is True for queue in QUEUES.values())
+    assert {QUEUES[name]["MessageRetentionPeriod"] for name in ("Queue", "DeadLetterQueue")} == {14 * 86400}
 
 
-def test_only_this_bucket_of_this_account_may_write_to_the_queue() -> None:
-    lines = TEMPLATE["Resources"]["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+@pytest.mark.parametrize("queue", ["Queue", "CompactQueue"])
+def test_only_this_bucket_of_this_account_may_write_to_a_queue(queue: str) -> None:
+    lines = TEMPLATE["Resources"][f"{queue}Policy"]["Properties"]["PolicyDocument"]["Statement"]
     (line,) = [line for line in lines if line["Effect"] == "Allow"]
 
     assert line["Principal"] == {"Service": "s3.amazonaws.com"}
     assert line["Action"] == "sqs:SendMessage"
+    assert line["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert line["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
     named = line["Condition"]["ArnEquals"]["aws:SourceArn"]["Fn::If"][1:]
     bucket = BUCKET["BucketName"]["Fn::If"][1:]
     assert list(strings(named)) == [f"arn:${{AWS::Partition}}:s3:::{name}" for name in written(bucket)]
 
 
-def test_the_bucket_notifies_the_queue_of_every_change_under_the_images_prefix_and_of_nothing_else() -> None:
+def notified(queue: str) -> list[dict[str, Any]]:
     lines = BUCKET["NotificationConfiguration"]["QueueConfigurations"]
     lines = [line["Fn::If"][1] if "Fn::If" in line else line for line in lines]
+    return [line for line in lines if line["Queue"] == {"Fn::GetAtt": [queue, "Arn"]}]
+
+
+def test_the_bucket_notifies_the_queue_of_every_change_under_the_images_prefix_and_of_nothing_else() -> None:
+    lines = notified("Queue")
 
     assert {line["Event"] for line in lines} == {
         "s3:ObjectCreated:*",
@@ -115,7 +125,34 @@ def test_the_bucket_notifies_the_queue_of_every_change_under_the_images_prefix_a
     for line in lines:
         (rule,) = line["Filter"]["S3Key"]["Rules"]
         assert rule == {"Name": "prefix", "Value": {"Ref": "ImagesPrefix"}}
-    assert TEMPLATE["Resources"]["Bucket"]["DependsOn"] == "QueuePolicy"
+    assert TEMPLATE["Resources"]["Bucket"]["DependsOn"] == ["QueuePolicy", "CompactQueuePolicy"]
+
+
+def test_compaction_is_woken_by_what_is_written_to_the_log_and_not_by_manifests() -> None:
+    (line,) = notified("CompactQueue")
+    rules = {rule["Name"]: rule["Value"] for rule in line["Filter"]["S3Key"]["Rules"]}
+
+    def told(key: str) -> bool:
+        return key.startswith(rules["prefix"]) and key.endswith(rules["suffix"])
+
+    assert line["Event"] == "s3:ObjectCreated:*"
+    assert told(keys.render(keys.Segment("shop", "1-a")))
+    assert not told(keys.render(keys.Manifest("shop")))
+    assert not TEMPLATE["Parameters"]["ImagesPrefix"]["Default"].startswith(rules["prefix"]), "filters must not overlap"
+
+
+def test_a_burst_wakes_compaction_once_and_a_wake_up_that_fails_is_dropped_in_the_end() -> None:
+    function, queue = FUNCTIONS["CompactFunction"], QUEUES["CompactQueue"]
+    source, window = function["Events"]["Written"]["Properties"], TEMPLATE["Parameters"]["CompactWindow"]
+
+    assert source["Queue"] == {"Fn::GetAtt": ["CompactQueue", "Arn"]}
+    assert source["MaximumBatchingWindowInSeconds"] == {"Ref": "CompactWindow"}
+    assert (source["BatchSize"], source["ScalingConfig"]) == (10_000, {"MaximumConcurrency": 2})
+    assert 60 <= window["Default"] <= window["MaxValue"] == 300
+    assert queue["VisibilityTimeout"] >= function["Timeout"] + window["MaxValue"]
+    assert queue["VisibilityTimeout"] < queue["MessageRetentionPeriod"] <= 86_400
+    assert "RedrivePolicy" not in queue
+    assert function["Events"]["Schedule"]["Properties"]["ScheduleExpression"] == {"Ref": "CompactSchedule"}
 
 
 def test_a_batch_is_not_delivered_again_while_it_may_still_run() -> None:

@@ -1,4 +1,4 @@
-"""The compact function: on a schedule, one step of compaction and a sweep for each collection."""
+"""The compact function: compaction and a sweep of every collection, or of those that an event names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from bucketlens.edge.report import log_line
+from bucketlens.edge.wake import written_collections
 from bucketlens.errors import BucketlensError
 from bucketlens.handlers.wiring import Wiring
 from bucketlens.pipelines.compact import Compact, compact
@@ -24,14 +25,16 @@ def build(environ: Mapping[str, str], log: Callable[[str], None] = print) -> Han
 
 
 def handler(tools: Compact, log: Callable[[str], None]) -> Handler:
-    """Answers ``{"collections": [report, ...]}``. ``{"collection": name}`` in the event chooses one collection.
+    """Answers ``{"collections": [report, ...]}``. ``{"collection": name}`` in the event chooses one collection, S3's
+    events choose those whose objects were written.
 
     A collection that fails does not stop the others; the first failure is raised at the end.
     """
 
     def handle(event: object, context: object) -> dict[str, object]:
-        chosen = event.get("collection") if isinstance(event, Mapping) else None
-        names = (chosen,) if isinstance(chosen, str) else tools.settings.collection_names()
+        names = _chosen(event)
+        if names is None:
+            names = tools.settings.collection_names()
         reports: list[dict[str, object]] = []
         failure: BucketlensError | None = None
         for name in names:
@@ -52,6 +55,12 @@ def handler(tools: Compact, log: Callable[[str], None]) -> Handler:
         return {"collections": reports}
 
     return handle
+
+
+def _chosen(event: object) -> tuple[str, ...] | None:
+    """The collections that an event is about; None for all."""
+    chosen = event.get("collection") if isinstance(event, Mapping) else None
+    return (chosen,) if isinstance(chosen, str) else written_collections(event)
 
 
 def _seconds_left(context: object) -> float:
