@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, process_time
 
 import numpy as np
 
@@ -36,7 +37,8 @@ class Pace:
 
     ``prepare`` (decode and resize), ``embed`` and ``text`` are measured one after the other, ``bare`` is ONNX Runtime
     alone on pixels that are ready, ``whole`` is ingest: bytes in memory -> decode -> embed -> segment. ``ratio`` is
-    the median of bare / whole, round by round.
+    the median of bare / whole, round by round. ``limit`` is what the ratio would be if no core were ever idle or did
+    other work: CPU time of bare / (CPU time of whole / cores), at most 1. A busy machine lowers the ratio alone.
     """
 
     prepare: float
@@ -45,6 +47,15 @@ class Pace:
     bare: float
     whole: float
     ratio: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """Milliseconds of one picture or text in one round."""
+
+    wall: float
+    cpu: float
 
 
 def pace(bundle: Bundle, bodies: Sequence[bytes], threads: int) -> Pace:
@@ -55,41 +66,58 @@ def pace(bundle: Bundle, bodies: Sequence[bytes], threads: int) -> Pace:
     encoder, bare = Encoder(bundle, threads), bare_run(bundle, threads)
     ready = [prepare(body, bundle.recipe, max_pixels=_MOST_PIXELS).pixels for body in bodies]
     words = [f"a picture of a {word}" for word in sorted(KINDS)]
-    bare(ready[0][np.newaxis])
-    encoder.embed(ready[0])
-    encoder.text("warm")
-    steps: dict[str, tuple[Callable[[], object], int]] = {}
-    spent: dict[str, list[float]] = {}
+    images, notices = _uploaded(bodies)
     with tempfile.TemporaryDirectory() as folder:
-        steps["bare"] = (lambda: [bare(each[np.newaxis]) for each in ready], len(ready))
-        steps["whole"] = (lambda: _ingest(encoder, bodies, Path(folder), threads), len(bodies))
-        steps["embed"] = (lambda: [encoder.embed(each) for each in ready], len(ready))
-        steps["prepare"] = (
-            lambda: [prepare(body, bundle.recipe, max_pixels=_MOST_PIXELS) for body in bodies],
-            len(bodies),
-        )
-        steps["text"] = (lambda: [encoder.text(word) for word in words], len(words))
+        steps: dict[str, tuple[Callable[[], object], int]] = {
+            "bare": (lambda: [bare(each[np.newaxis]) for each in ready], len(ready)),
+            "whole": (lambda: _ingest(encoder, images, notices, Path(folder), threads), len(bodies)),
+            "embed": (lambda: [encoder.embed(each) for each in ready], len(ready)),
+            "prepare": (
+                lambda: [prepare(body, bundle.recipe, max_pixels=_MOST_PIXELS) for body in bodies],
+                len(bodies),
+            ),
+            "text": (lambda: [encoder.text(word) for word in words], len(words)),
+        }
+        spent: dict[str, list[_Spent]] = {name: [] for name in steps}
+        for step, count in steps.values():  # what is done once in a process is not what a picture costs
+            _timed(step, count)
         for _ in range(ROUNDS):
             for name, (step, count) in steps.items():
-                began = perf_counter()
-                step()
-                spent.setdefault(name, []).append(1e3 * (perf_counter() - began) / count)
-    ratio = median(alone / whole for alone, whole in zip(spent["bare"], spent["whole"], strict=True))
-    return Pace(**{name: median(each) for name, each in spent.items()}, ratio=ratio)
+                spent[name].append(_timed(step, count))
+    rounds = list(zip(spent["bare"], spent["whole"], strict=True))
+    ratio = median(alone.wall / whole.wall for alone, whole in rounds)
+    limit = median(_cores() * alone.cpu / whole.cpu for alone, whole in rounds)
+    means = {name: median(one.wall for one in each) for name, each in spent.items()}
+    return Pace(**means, ratio=ratio, limit=min(1.0, limit))
 
 
-def _ingest(encoder: Encoder, bodies: Sequence[bytes], folder: Path, threads: int) -> None:
-    """One batch of the ingest function into an empty bucket; only the network is not there."""
-    images, store = MemoryImages(), MemoryStore()
-    settings = Settings(_BUCKET, model_threads=threads)
-    notices = []
+def _timed(step: Callable[[], object], count: int) -> _Spent:
+    began, busy = perf_counter(), process_time()
+    step()
+    return _Spent(1e3 * (perf_counter() - began) / count, 1e3 * (process_time() - busy) / count)
+
+
+def _cores() -> int:
+    """Cores this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _uploaded(bodies: Sequence[bytes]) -> tuple[MemoryImages, list[Notice]]:
+    """A bucket with these pictures, and the events that say so."""
+    images = MemoryImages()
     for number, body in enumerate(bodies):
         images.put(f"images/{number}", body)
-        notices.append(
-            Notice(_BUCKET, f"images/{number}", Sequencer(f"{number + 1:016X}"), Change.CREATED, str(number))
-        )
+    return images, [
+        Notice(_BUCKET, key, Sequencer(f"{number + 1:016X}"), Change.CREATED, str(number))
+        for number, key in enumerate(images.objects)
+    ]
+
+
+def _ingest(encoder: Encoder, images: MemoryImages, notices: Sequence[Notice], folder: Path, threads: int) -> None:
+    """One batch of the ingest function into an empty index; only the network is not there."""
+    store, settings = MemoryStore(), Settings(_BUCKET, model_threads=threads)
     views = Views(store, LocalFiles(store, folder, 10**8), threads=2, max_staleness_s=0.0, clock=monotonic)
     report = ingest(notices, Ingest(store, images, encoder, views, settings))
-    if report.images != len(bodies):
+    if report.images != len(notices):
         reasons = {*report.failed.values(), *report.rejected.values()}
         raise BucketlensError("Not every picture could be ingested.", value=sorted(reasons), remedy="Leave those out.")
