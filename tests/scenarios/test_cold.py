@@ -280,7 +280,8 @@ def test_a_filter_that_many_rows_pass_is_never_answered_short_nor_with_rows_that
 def test_a_shard_that_statistics_rule_out_is_not_opened(large: Large) -> None:
     answered = answer(large.table().views(), large.near(1), filter=parse({"n": {"$gt": ROWS}}), explain=True)
     certificate = answered.certificate
-    assert (certificate["shards_pruned"], certificate["shards_searched"], certificate["gets"]) == (1, 0, 2)
+    assert (certificate["shards_pruned"], certificate["shards_searched"]) == (1, 0)
+    assert certificate["gets"] == 3, "the manifest, and together the head and the column"
     assert answered.hits == ()
     (told,) = certificate["plan"]  # type: ignore[misc]
     assert (told["path"], told["reason"]) == ("none", "column statistics rule it out")

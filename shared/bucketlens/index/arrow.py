@@ -15,8 +15,9 @@ from bucketlens.index.block import Halves, Vectors
 
 FORMAT = 1
 """Format number of every Arrow file of the index. A reader refuses any other."""
-ROWS_PER_BATCH = 2_000
-"""Record batch size of row files: what a cold reader fetches to learn one winner's metadata."""
+ROWS_PER_BATCH, BATCH_BYTES = 2_000, 2**18
+"""Most rows and about as many bytes of a record batch of row files: what a cold reader fetches to learn one winner's
+metadata. A million rows in batches of 1,000 are mapped in about 0.1 s, in batches of 250 in 0.3."""
 
 Span = tuple[int, int]
 """Bytes of an object: first, and the one behind the last."""

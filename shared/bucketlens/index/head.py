@@ -124,10 +124,14 @@ class Head:
                 break
         return found
 
+    @property
+    def vector_width(self) -> int:
+        """Bytes of a row in vectors.arrow."""
+        return _HALF_BYTES * self.dimension
+
     def vector_span(self, start: int, end: int) -> Span:
         """Bytes of vectors.arrow that hold these rows."""
-        width = _HALF_BYTES * self.dimension
-        return self.vectors_at + start * width, self.vectors_at + end * width
+        return self.vectors_at + start * self.vector_width, self.vectors_at + end * self.vector_width
 
     def code_span(self, start: int, end: int) -> Span:
         """Bytes of codes.arrow that hold these rows."""
@@ -135,10 +139,12 @@ class Head:
 
 
 def batch_ends(firsts: npt.NDArray[np.int64], most: int = ROWS_PER_BATCH) -> Iterator[int]:
-    """Rows where record batches end: at the ends of clusters, as many of them as make at most ``most`` rows."""
+    """Rows where record batches of at most ``most`` rows end: at the ends of clusters, as many of them as fit, and
+    within a cluster that alone has more."""
     start = 0
     for end, following in zip(firsts[1:].tolist(), [*firsts[2:].tolist(), None], strict=True):
         if following is None or following - start > most:
+            yield from range(start + most, end, most)
             yield end
             start = end
 

@@ -99,7 +99,7 @@ def build(rows: Gathered, model: ModelIdentity, folder: Path, *, threads: int, s
     """
     clustering = cluster(rows.vectors, seed=seed)
     rows = rows.taken(clustering.order)
-    ends = list(batch_ends(clustering.firsts))
+    ends = list(batch_ends(clustering.firsts, _rows_per_batch(rows)))
     spans = arrow.write_batches(folder / ROWS, rows.batches(ends))
     table = arrow.map_file(folder / ROWS)
     hashes = np.concatenate([key_hashes(chunk.to_pylist()) for chunk in table.column("key").chunks])
@@ -123,6 +123,13 @@ def build(rows: Gathered, model: ModelIdentity, folder: Path, *, threads: int, s
         **{part: folder / part for part in (ROWS, KEYS, COLUMNS)},
         **rebuild(rows.vectors, outline, model, folder, threads=threads),
     }
+
+
+def _rows_per_batch(rows: Gathered) -> int:
+    """As many as make ``BATCH_BYTES``, going by the first of them; no more than ``ROWS_PER_BATCH``."""
+    first = next(rows.batches([min(len(rows), arrow.ROWS_PER_BATCH)]))
+    fitting = arrow.BATCH_BYTES * len(first) // int(first.nbytes)
+    return min(arrow.ROWS_PER_BATCH, max(1, fitting))
 
 
 def rebuild(

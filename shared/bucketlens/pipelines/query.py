@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from bucketlens.errors import InvalidRequest, NotFound
+from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import kind_at, metadata_at, rejection_at, sequencer_at
 from bucketlens.model.encode import Encoder
 from bucketlens.model.prepare import prepare
@@ -80,7 +81,7 @@ def search(query: Query, tools: QueryTools) -> Answer:
         return Answer(tuple(linked), {**certificate(view, searched, spent, watch.milliseconds), **plan})
 
     with metered() as spent:
-        return with_view(query.collection, tools, query.strong, attempt)
+        return with_view(query.collection, tools, query.strong, attempt, query.filter)
 
 
 def look_up(collection: str, key: str, tools: QueryTools, *, strong: bool) -> StoredImage:
@@ -100,11 +101,14 @@ def look_up(collection: str, key: str, tools: QueryTools, *, strong: bool) -> St
     return with_view(collection, tools, strong, attempt)
 
 
-def with_view(collection: str, tools: QueryTools, strong: bool, work: Callable[[View], T]) -> T:
-    """``work`` on a view of the collection; taken anew when an object of it was swept. Raises NotFound."""
+def with_view(
+    collection: str, tools: QueryTools, strong: bool, work: Callable[[View], T], filter: Filter = ALWAYS
+) -> T:
+    """``work`` on a view of the collection, which will be searched with ``filter``; taken anew when an object of it was
+    swept. Raises NotFound."""
     for remaining in reversed(range(_TRIES)):
         try:
-            view = tools.views.view(collection, strong=strong)
+            view = tools.views.view(collection, strong=strong, filter=filter)
             if view.snapshot.empty and collection not in tools.settings.collection_names():
                 raise NotFound(
                     "There is no such collection.",

@@ -14,9 +14,13 @@ from bucketlens.errors import Exists, Retryable
 from bucketlens.index import segment, shard
 from bucketlens.index.block import Block, Mask
 from bucketlens.index.gather import Gathered
+from bucketlens.index.head import map_head
 from bucketlens.records import ModelIdentity
 from bucketlens.store.protocol import Store
 from bucketlens.table.manifest import ObjectRef, ShardEntry
+
+LISTED_FIELDS = 100
+"""Metadata columns of a shard whose places stand in the manifest, which every reader reads: some 5 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,10 @@ class Writer:
     def _shard(self, id: str, rows: Gathered, model: ModelIdentity) -> ShardEntry:
         with TemporaryDirectory(prefix="bucketlens-") as folder:
             paths = shard.build(rows, model, Path(folder), threads=self.threads)
-            return ShardEntry(id, len(rows), self._parts(id, paths))
+            fields = map_head(paths[shard.HEAD]).outline.fields[:LISTED_FIELDS]
+            return ShardEntry(
+                id, len(rows), self._parts(id, paths), fields=tuple((name, start, end) for name, start, end in fields)
+            )
 
     def _parts(self, id: str, paths: Mapping[str, Path]) -> dict[str, ObjectRef]:
         """One file in memory at a time."""

@@ -5,47 +5,38 @@ Heads and deletion vectors are there already: ``search/view.py`` reads them with
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index import fields
 from bucketlens.index.block import Mask
-from bucketlens.index.codes import estimates
+from bucketlens.index.fields import Place
 from bucketlens.index.mask import evaluate
-from bucketlens.index.shard import COLUMNS, VECTORS
-from bucketlens.index.vectors import best, exact_cosines
+from bucketlens.index.shard import CODES, COLUMNS, VECTORS
 from bucketlens.records import Vector
+from bucketlens.search.budget import Budget
+from bucketlens.search.candidates import Guesses, Stretch, by_cell, by_code, cells, score
+from bucketlens.search.packing import Spans, joined, most
 from bucketlens.search.plan import (
     AHEAD_BATCHES,
     AHEAD_BYTES,
-    GAP,
+    DIRECT_BYTES,
+    DIRECT_ROWS,
+    EXACT_BYTES,
+    EXACT_SHARE,
     Path,
     choose_cold,
     probed,
-    runs,
     wanted_candidates,
 )
-from bucketlens.search.ranges import Ranges
-from bucketlens.search.remote import (
-    Cold,
-    Rows,
-    Scores,
-    Sought,
-    batch_pieces,
-    batches_of,
-    code_pieces,
-    stretches,
-    vector_pieces,
-)
+from bucketlens.search.ranges import Piece, Ranges
+from bucketlens.search.remote import Cold, Sought, batch_pieces, batches_of
 from bucketlens.search.rounds import Asking, side_by_side
 from bucketlens.search.scan import Found
 from bucketlens.search.winners import SPARE, less, outdone, winners
 from bucketlens.table.log import Said
-
-Likely = tuple[Sought, int]
-"""A row of a shard that may be a hit."""
 
 
 def search_cold(
@@ -56,34 +47,67 @@ def search_cold(
     filter: Filter,
     k: int,
     ranges: Ranges,
+    opened: tuple[int, int] = (0, 0),
 ) -> tuple[Found | None, list[Found]]:
     """What of ``log``, the log's best rows, counts beside these shards; and the k best rows of them together, a
     ``Found`` for each shard.
 
-    ``said`` is what the log says of keys. Raises Unsettled, SnapshotGone, Corrupt, Retryable.
+    ``said`` is what the log says of keys, ``opened`` the requests and bytes of the view.
+    Raises Unsettled, SnapshotGone, Corrupt, Retryable.
     """
     if not shards:
         return log, []
-    stale, found = side_by_side(ranges, outdone(shards, said, log), _best(shards, said, query, filter, k))
+    stale, found = side_by_side(ranges, outdone(shards, said, log), _best(shards, said, query, filter, k, opened))
     return less(log, stale, k) if log else None, found
 
 
 def _best(
-    shards: Sequence[Cold], said: Mapping[str, Said], query: Vector, filter: Filter, k: int
+    shards: Sequence[Cold],
+    said: Mapping[str, Said],
+    query: Vector,
+    filter: Filter,
+    k: int,
+    opened: tuple[int, int],
 ) -> Asking[list[Found]]:
-    masks = yield from _masks(shards, filter)
-    sought = _planned(shards, masks, filter)
-    likely = yield from _guess(sought, query, k, filtered=filter != ALWAYS)
-    yield from _rescore(sought, query, _along(likely, filter))
+    columns = _columns(shards, filter)
+    masks = yield from _masks(shards, filter, columns)
+    budget = _budget(shards, opened, columns, k + (SPARE if said else 0))
+    sought = yield from candidates(shards, masks, query, k, budget, filtered=filter != ALWAYS)
     return (yield from winners(sought, said, k))
 
 
-def _masks(shards: Sequence[Cold], filter: Filter) -> Asking[list[Mask]]:
-    """Which rows of each shard count and match: one step, which reads the columns the filter looks at."""
+def candidates(
+    shards: Sequence[Cold], masks: Sequence[Mask], query: Vector, k: int, budget: Budget, *, filtered: bool
+) -> Asking[list[Sought]]:
+    """The likeliest of the matching rows of each shard, scored, best first: at least ``budget.wanted`` of all shards
+    together if as many match. At most two steps, within the budget."""
+    sought = _planned(shards, masks, budget)
+    exact = [one for one in sought if one.choice.path is Path.EXACT]
+    coded = [one for one in sought if one.choice.path is not Path.EXACT]
+    whole = _all(exact, budget)
+    if coded:
+        left = budget.less(len(whole.files), whole.size)
+        yield from _approximate(exact, whole, coded, query, k, left, filtered=filtered)
+    else:
+        yield from _score(exact, query, whole)
+    return sought
+
+
+def _columns(shards: Sequence[Cold], filter: Filter) -> list[list[Place]]:
+    """Where the columns are that the filter looks at, for each shard."""
     looked = fields.looked_at(filter)
-    places = [
-        [place for place in cold.head.outline.fields if place.name in looked and not cold.shut] for cold in shards
-    ]
+    return [[place for place in cold.head.outline.fields if place.name in looked and not cold.shut] for cold in shards]
+
+
+def _budget(shards: Sequence[Cold], opened: tuple[int, int], columns: Sequence[Sequence[Place]], wanted: int) -> Budget:
+    places = [place for part in columns for place in part]
+    spans = [end - start for cold in shards for start, end in cold.head.outline.spans]
+    read = sum(place.end - place.start for place in places)
+    return Budget.after(opened[0] + len(places), opened[1] + read, wanted, sum(spans) // len(spans))
+
+
+def _masks(shards: Sequence[Cold], filter: Filter, places: Sequence[Sequence[Place]]) -> Asking[list[Mask]]:
+    """Which rows of each shard count and match: one step, which reads the columns the filter looks at."""
     pieces = [
         cold.piece(COLUMNS, (place.start, place.end))
         for cold, wanted in zip(shards, places, strict=True)
@@ -103,115 +127,117 @@ def _masks(shards: Sequence[Cold], filter: Filter) -> Asking[list[Mask]]:
     return masks
 
 
-def _planned(shards: Sequence[Cold], masks: Sequence[Mask], filter: Filter) -> list[Sought]:
-    """The path of each shard. Those whose matching vectors are the fewest reads come first, for all shards together
-    must not be more than a few."""
-    costs = [_cost(cold, mask, filter) for cold, mask in zip(shards, masks, strict=True)]
-    sought: dict[int, Sought] = {}
-    reads, size = 0, 0
-    for number in sorted(range(len(shards)), key=lambda number: costs[number]):
-        cold, mask = shards[number], masks[number]
-        matched = int(np.count_nonzero(mask))
-        choice = choose_cold(matched, reads + costs[number][0], size + costs[number][1])
-        if choice.path is Path.EXACT:
-            reads, size = reads + costs[number][0], size + costs[number][1]
-        sought[number] = Sought(cold, mask, matched, choice)
-    return [sought[number] for number in range(len(shards))]
+def _planned(shards: Sequence[Cold], masks: Sequence[Mask], budget: Budget) -> list[Sought]:
+    """The path of each shard: exact where all matching vectors are few reads, for all of those shards together. Either
+    for every shard, within the budget, or for those with the fewest such rows within a part of it."""
+    matched = [int(np.count_nonzero(mask)) for mask in masks]
+    chosen = sorted(range(len(shards)), key=lambda number: matched[number])
+    if not _few(shards, masks, chosen, budget.gets, EXACT_BYTES):
+        limits = budget.gets // EXACT_SHARE, EXACT_BYTES // EXACT_SHARE
+        while not _few(shards, masks, chosen, *limits):
+            chosen = chosen[:-1]
+    return [
+        Sought(cold, mask, count, choose_cold(count, few=number in chosen))
+        for number, (cold, mask, count) in enumerate(zip(shards, masks, matched, strict=True))
+    ]
 
 
-def _cost(cold: Cold, mask: Mask, filter: Filter) -> tuple[int, int]:
-    """Reads and bytes that bring the vectors of all matching rows."""
-    if filter == ALWAYS:
-        return (1, cold.entry.parts[VECTORS].size) if mask.any() else (0, 0)
-    rows, (start, end) = np.flatnonzero(mask), cold.head.vector_span(0, 1)
-    if not len(rows):
-        return 0, 0
-    between = (np.diff(rows) - 1) * (end - start)
-    skipped = between[between > GAP]
-    return len(skipped) + 1, int((rows[-1] - rows[0] + 1) * (end - start) - skipped.sum())
+def _few(shards: Sequence[Cold], masks: Sequence[Mask], chosen: Sequence[int], gets: int, size: int) -> bool:
+    """Whether the matching vectors of these shards are had in so many requests of so many bytes."""
+    width = shards[0].head.vector_width
+    if sum(int(np.count_nonzero(masks[number])) for number in chosen) * width > size:
+        return False
+    requests = joined(_every([masks[number] for number in chosen], width), gets)
+    return len(requests.files) <= gets and requests.size <= size
 
 
-def _guess(sought: Sequence[Sought], query: Vector, k: int, *, filtered: bool) -> Asking[list[Likely]]:
-    """Candidates: of exact shards every matching row, already scored; of the others the best by their codes. Returns
-    rows that may be hits, the likeliest of the exact shards and then of the others first."""
-    exact = [one for one in sought if one.choice.path is Path.EXACT]
-    for one in exact:
-        one.rows = np.flatnonzero(one.mask)
-    coded = [one for one in sought if one.choice.path is not Path.EXACT]
-    closeness = [one.cold.head.closeness(query) for one in coded]
-    ends = [one.cold.head.outline.firsts * one.cold.head.coding.width for one in coded]
-    chosen = probed(closeness, [one.counts for one in coded], ends, k, filtered=filtered)
-    codes = [piece for one, near in zip(coded, chosen, strict=True) for piece in code_pieces(one.cold, near)]
-    vectors = [piece for one in exact for piece in vector_pieces(one.cold, one.rows)]
-    read = (yield [*codes, *vectors]) if codes or vectors else []
-    _score(exact, query, read[len(codes) :])
-    likely = [(one, row) for one in exact for row in one.rows[: k + SPARE].tolist()]
-    return likely + _by_code(coded, chosen, query, k, iter(read), filtered=filtered) if coded else likely
+def _every(masks: Sequence[Mask], width: int) -> Spans:
+    """Where the matching rows of each shard are in a file with so many bytes a row."""
+    rows = [np.flatnonzero(mask) for mask in masks]
+    files = np.repeat(np.arange(len(rows)), list(map(len, rows)))
+    starts = np.concatenate([np.zeros(0, np.int64), *rows]) * width
+    return Spans(files, starts, starts + width)
 
 
-def _by_code(
+def _all(exact: Sequence[Sought], budget: Budget) -> Spans:
+    width = exact[0].cold.head.vector_width if exact else 1
+    return joined(_every([one.mask for one in exact], width), budget.gets)
+
+
+def _approximate(
+    exact: Sequence[Sought],
+    whole: Spans,
     coded: Sequence[Sought],
-    chosen: Sequence[Rows],
     query: Vector,
     k: int,
-    bodies: Iterator[bytes],
+    budget: Budget,
     *,
     filtered: bool,
-) -> list[Likely]:
-    """The best matching rows of the chosen clusters become candidates; returned best first."""
-    which, rows, clusters, guesses = list[Rows](), list[Rows](), list[Rows](), list[Scores]()
-    for number, (one, near) in enumerate(zip(coded, chosen, strict=True)):
-        head, firsts = one.cold.head, one.cold.head.outline.firsts
-        for cluster in near.tolist():
-            codes = np.frombuffer(next(bodies), dtype=np.uint8).reshape(-1, head.coding.width)
-            inside = np.flatnonzero(one.mask[firsts[cluster] : firsts[cluster + 1]])
-            one.scanned += len(inside)
-            guesses.append(estimates(query, codes[inside], head.coding))
-            rows.append(inside + firsts[cluster])
-            clusters.append(np.full(len(inside), len(clusters)))
-            which.append(np.full(len(inside), number))
-    top = best(np.concatenate(guesses), wanted_candidates(k))
-    top = top[runs(np.concatenate(clusters)[top], k, filtered=filtered)]
-    near_which, near_rows = np.concatenate(which)[top], np.concatenate(rows)[top]
-    for number, one in enumerate(coded):
-        one.rows = np.sort(near_rows[near_which == number])
-    return [(coded[number], row) for number, row in zip(near_which.tolist(), near_rows.tolist(), strict=True)]
+) -> Asking[None]:
+    """Scores for the matching rows of exact shards and the likeliest of the others, best first. Two steps, the first
+    for codes, or one where codes are no help. With the last step come record batches of rows that may be hits."""
+    found = cells(coded, query)
+    width = coded[0].cold.head.vector_width
+    matched = sum(one.matched for one in coded)
+    limits = (budget.gets, min(budget.size, DIRECT_BYTES))
+    if matched <= DIRECT_ROWS * budget.gets:
+        likely = by_cell(coded, found)
+    else:
+        codes = coded[0].cold.head.coding.width
+        spans = found.spans(codes).first(probed(found.counts, k, filtered=filtered))
+        requests = joined(spans.first(max(most(spans, *budget.codes), budget.wanted)), budget.codes[0])
+        stretches = yield from _read(coded, requests, codes, CODES)
+        budget = budget.less(len(requests.files), requests.size)
+        likely = by_code(coded, query, stretches).first(wanted_candidates(k))
+        limits = (budget.gets, budget.size) if filtered else budget.plain(wanted_candidates(k) * width)
+    spans = likely.spans(width)
+    requests = joined(spans.first(max(most(spans, *limits), budget.wanted)), limits[0])
+    along = _along(coded, likely, budget.less(len(requests.files), requests.size))
+    pieces = [*_pieces(exact, whole, width, VECTORS), *_pieces(coded, requests, width, VECTORS)]
+    bodies = yield [*pieces, *(batch_pieces(one.cold, [batch])[0] for one, batch in along)]
+    score(exact, query, _stretches(whole, width, bodies))
+    score(coded, query, _stretches(requests, width, bodies[len(whole.files) :]))
+    for (one, batch), body in zip(along, bodies[len(pieces) :], strict=True):
+        one.blocks[batch] = body
 
 
-def _rescore(sought: Sequence[Sought], query: Vector, along: Sequence[tuple[Sought, int]]) -> Asking[None]:
-    """The cosines of the candidates that codes found. In the same step, record batches of rows that may be hits."""
-    coded = [one for one in sought if one.choice.path is not Path.EXACT]
-    if coded:
-        vectors = [piece for one in coded for piece in vector_pieces(one.cold, one.rows)]
-        read = yield [*vectors, *(batch_pieces(one.cold, [batch])[0] for one, batch in along)]
-        _score(coded, query, read)
-        for (one, batch), body in zip(along, read[len(vectors) :], strict=True):
-            one.blocks[batch] = body
+def _score(sought: Sequence[Sought], query: Vector, requests: Spans) -> Asking[None]:
+    """The cosines of all matching rows."""
+    if len(requests.files):
+        width = sought[0].cold.head.vector_width
+        score(sought, query, (yield from _read(sought, requests, width, VECTORS)))
 
 
-def _score(sought: Sequence[Sought], query: Vector, read: Sequence[bytes]) -> None:
-    """The candidates' cosines, best first, ties in the order of the rows. ``read`` begins with their vectors."""
-    bodies = iter(read)
-    for one in sought:
-        halves = np.frombuffer(b"".join(next(bodies) for _ in stretches(one.rows)), dtype=np.float16)
-        scores = exact_cosines(query, halves.reshape(-1, one.cold.head.dimension))
-        order = np.argsort(-scores, kind="stable")
-        one.rows, one.scores = one.rows[order], scores[order]
-        one.scanned = max(one.scanned, len(order))
+def _read(sought: Sequence[Sought], requests: Spans, width: int, part: str) -> Asking[list[Stretch]]:
+    bodies = yield _pieces(sought, requests, width, part)
+    return _stretches(requests, width, bodies)
 
 
-def _along(likely: Sequence[Likely], filter: Filter) -> list[tuple[Sought, int]]:
-    """The record batches of the likeliest rows: few and of few bytes, for a further round may follow. A filter has cost
-    a round already, so then all of them."""
-    found: dict[tuple[int, int], Sought] = {}
+def _pieces(sought: Sequence[Sought], requests: Spans, width: int, part: str) -> list[Piece]:
+    """Requests for rows of so many bytes each in this file of the shards."""
+    triples = zip(
+        *((column // by).tolist() for column, by in zip(requests, (1, width, width), strict=True)), strict=True
+    )
+    return [sought[number].cold.rows_piece(part, start, end) for number, start, end in triples]
+
+
+def _stretches(requests: Spans, width: int, bodies: Sequence[bytes]) -> list[Stretch]:
+    places = zip(requests.files.tolist(), (requests.starts // width).tolist(), bodies, strict=False)
+    return [Stretch(*place) for place in places]
+
+
+def _along(coded: Sequence[Sought], likely: Guesses, left: Budget) -> list[tuple[Sought, int]]:
+    """The record batches of the likeliest rows, in what is left of the budget: few and of few bytes, for a further
+    round may follow."""
+    found: dict[tuple[int, int], None] = {}
     size = 0
-    for one, row in likely:
-        (batch,) = batches_of(one.cold, np.array([row]))
-        start, end = one.cold.head.outline.spans[batch]
-        if (id(one), batch) in found:
+    for number, row in zip(likely.files.tolist(), likely.rows.tolist(), strict=True):
+        (batch,) = batches_of(coded[number].cold, np.array([row]))
+        start, end = coded[number].cold.head.outline.spans[batch]
+        if (number, batch) in found:
             continue
-        if filter == ALWAYS and (len(found) == AHEAD_BATCHES or size + end - start > AHEAD_BYTES):
+        if len(found) >= min(AHEAD_BATCHES, left.gets) or size + end - start > min(AHEAD_BYTES, left.size):
             break
-        found[id(one), batch] = one
+        found[number, batch] = None
         size += end - start
-    return [(one, batch) for (_, batch), one in found.items()]
+    return [(coded[number], batch) for number, batch in found]

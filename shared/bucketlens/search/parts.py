@@ -115,7 +115,10 @@ def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Fo
     log = next((one for one in found if one.part.name == "log"), None)
     shards = [view.cold(number, dead.get(number), shut=number in split.pruned) for number in split.cold]
     said, contending = ({}, None) if known else (settled.log, log)
-    counting, brought = search_cold(shards, said, contending, asked.query, asked.filter, asked.k, view.reach.ranges)
+    opened = view.reach.opening(view.snapshot.manifest.shards)
+    counting, brought = search_cold(
+        shards, said, contending, asked.query, asked.filter, asked.k, view.reach.ranges, opened
+    )
     if counting is not None:
         found = [counting if one is log else one for one in found]
     return found + [one for number, one in zip(split.cold, brought, strict=True) if number not in split.pruned]

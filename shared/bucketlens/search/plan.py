@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.effort import Effort
 
-GAP = 128 * 1024
-"""Bytes between two pieces of an object that are read along rather than asked for apart: what comes in about a
-millisecond."""
 EXACT_BELOW = 20_000
 """Up to this many rows in all local parts together are scanned, whatever a graph would cost."""
 EXACT_FILTERED_BELOW = 50_000
@@ -39,22 +34,20 @@ ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.25 and 5.8 microseconds
 of one busy core, 512 dimensions."""
 PROBES = 36
-"""Clusters a cold search reads the codes of, over all shards together."""
+"""Clusters a cold search reads the codes of at least, over all shards together, as far as its budget goes."""
 PROBED_ROWS = 200
-"""Matching rows whose codes are read at least."""
-CODED_CANDIDATES = 400
-"""Rows rescored of those whose codes were read: most lie side by side, and more of them are hardly more reads."""
-VECTOR_RUNS = 24
-"""Clusters the rescored rows may lie in. With 36 ranges of codes, a row batch per hit and the heads: under 80 GETs."""
-FILTERED_ROWS = 2_000
+"""Matching rows whose codes are read at least, likewise."""
+FILTERED_ROWS = 4_000
 """With a filter, matching rows a cold search wants the codes of: the nearest clusters may hold none that is near."""
-FILTERED_BYTES = 16 * 2**20
-"""Most bytes of codes it reads for more of them than it must."""
-FILTERED_RUNS = 48
-"""As ``VECTOR_RUNS``, with a filter: the best candidates then lie one by one."""
-EXACT_RANGES = 48
+CODED_CANDIDATES = 400
+"""Rows rescored of those whose codes were read, as far as the budget goes."""
 EXACT_BYTES = 4 * 2**20
-"""A cold search with a filter is exact when the matching vectors are had in so many ranged reads of so many bytes."""
+"""A cold search reads all matching vectors when they are had within its budget of requests in so many bytes."""
+EXACT_SHARE = 4
+"""When that is too much, those of the shards with the fewest are read within one of so many parts of the budget."""
+DIRECT_ROWS, DIRECT_BYTES = 20, 6 * 2**20
+"""Matching rows for each request of the budget up to which vectors are read by the nearness of their clusters alone:
+codes of rows so far apart would take the requests that the vectors need."""
 AHEAD_BATCHES = 12
 AHEAD_BYTES = 4 * 2**20
 """Record batches of likely hits that a cold search reads together with the candidates' vectors."""
@@ -139,70 +132,22 @@ def _walked(candidates: int, matching: int, reason: str, beside: int) -> Choice:
     return Choice(Path.GRAPH, reason, candidates, beside)
 
 
-def choose_cold(matching: int, ranges: int, size: int) -> Choice:
-    """The path for a shard that is not local: its matching vectors, and those of shards searched exactly with it, lie
-    in ``ranges`` ranges of ``size`` bytes."""
+def choose_cold(matching: int, *, few: bool) -> Choice:
+    """The path for a shard that is not local; ``few``: all its matching vectors are to be read."""
     if not matching:
         return Choice(Path.EXACT, "no row matches")
-    if ranges <= EXACT_RANGES and size <= EXACT_BYTES:
+    if few:
         return Choice(Path.EXACT, "the matching vectors are few reads")
     return Choice(Path.CLUSTERS, "the shard is not local", matching)
 
 
-def probed(
-    closeness: Sequence[npt.NDArray[np.float32]],
-    matching: Sequence[npt.NDArray[np.int64]],
-    ends: Sequence[npt.NDArray[np.int64]],
-    k: int,
-    *,
-    filtered: bool,
-) -> list[npt.NDArray[np.int64]]:
-    """Which clusters of each shard to read: of all shards together the nearest, as many as hold enough rows.
-
-    ``closeness`` and ``matching`` say, per shard, how near each cluster is and how many of its rows match; clusters
-    without any are left out. The codes of cluster c of a shard are bytes ``ends[c]`` to ``ends[c + 1]``. With a filter
-    many more are read, as far as that is not too much. Ties keep the order of shards and clusters.
-    """
-    near = np.concatenate([*closeness, np.zeros(0, np.float32)])
-    rows = np.concatenate([*matching, np.zeros(0, np.int64)])
-    order = np.argsort(-near, kind="stable")
-    order = order[rows[order] > 0]
-    held = np.cumsum(rows[order])
-    least = max(PROBES + k // 10, int(np.searchsorted(held, max(PROBED_ROWS, 4 * k))) + 1)
-    parts = np.cumsum([0, *(len(part) for part in closeness)])
-    count = int(np.searchsorted(held, FILTERED_ROWS)) + 1 if filtered else least
-    while count > least and _code_bytes(_divided(order[:count], parts), ends) > FILTERED_BYTES:
-        count = max(least, count * 3 // 4)
-    return _divided(order[: max(count, least)], parts)
-
-
-def _divided(clusters: npt.NDArray[np.int64], parts: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    """Clusters numbered through all shards as numbers within each, ascending."""
-    ascending = np.sort(clusters)
-    return [ascending[(ascending >= first) & (ascending < end)] - first for first, end in pairwise(parts.tolist())]
-
-
-def _code_bytes(chosen: Sequence[npt.NDArray[np.int64]], ends: Sequence[npt.NDArray[np.int64]]) -> int:
-    """Bytes that are read for the codes of these clusters, with what lies between near ones."""
-    total = 0
-    for clusters, bounds in zip(chosen, ends, strict=True):
-        starts, stops = bounds[clusters], bounds[clusters + 1]
-        between = starts[1:] - stops[:-1]
-        total += int((stops - starts).sum() + between[between <= GAP].sum())
-    return total
+def probed(counts: npt.NDArray[np.int64], k: int, *, filtered: bool) -> int:
+    """Of how many cells, with these numbers of matching rows, nearest first, codes are wanted: as many as hold enough
+    rows."""
+    rows = max(FILTERED_ROWS if filtered else PROBED_ROWS, 4 * k)
+    return max(PROBES + k // 10, int(np.searchsorted(np.cumsum(counts), rows)) + 1)
 
 
 def wanted_candidates(k: int) -> int:
     """Rows to rescore for k hits from codes."""
     return max(CODED_CANDIDATES, 4 * k)
-
-
-def runs(clusters: npt.NDArray[np.int64], k: int, *, filtered: bool) -> npt.NDArray[np.bool_]:
-    """Which candidates to keep, (n,): those of the clusters that come first, few clusters but enough candidates.
-
-    ``clusters`` names each candidate's, best candidate first.
-    """
-    named, first, counts = np.unique(clusters, return_index=True, return_counts=True)
-    order = np.argsort(first)
-    enough = int(np.searchsorted(np.cumsum(counts[order]), 2 * k)) + 1
-    return np.isin(clusters, named[order][: max(FILTERED_RUNS if filtered else VECTOR_RUNS, enough)])

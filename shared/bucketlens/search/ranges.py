@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
+
 from bucketlens.errors import Corrupt, NotFound
 from bucketlens.search.files import SnapshotGone
 from bucketlens.search.meter import spread
-from bucketlens.search.plan import GAP
+from bucketlens.search.packing import Spans, joined
 from bucketlens.store.protocol import ByteRange, Store
 
-READERS = 64
+READERS = 80
 """Requests at once: a round of a cold search is at most so many, and a request that must wait doubles the round."""
-MOST = 2**20
-"""Bytes after which the next piece is asked for apart: one connection brings so many in about ten milliseconds."""
 MEMORY = 48 * 2**20
 """Bytes of pieces that are remembered."""
 
@@ -30,22 +30,14 @@ class Piece(NamedTuple):
     end: int
 
 
-def coalesce(pieces: Sequence[Piece], gap: int = GAP) -> list[Piece]:
-    """The ranges to ask for, ascending: every piece is inside one; none within ``gap`` bytes of another is shorter than
-    ``MOST``."""
-    ranges: list[Piece] = []
-    for piece in sorted(pieces):
-        last = ranges[-1] if ranges else None
-        if (
-            last is not None
-            and last.key == piece.key
-            and piece.start - last.end <= gap
-            and last.end - last.start < MOST
-        ):
-            ranges[-1] = Piece(last.key, last.start, max(last.end, piece.end))
-        else:
-            ranges.append(piece)
-    return ranges
+def coalesce(pieces: Sequence[Piece]) -> list[Piece]:
+    """The ranges to ask for, ascending: every piece is inside one; neighbours are joined as ``packing.joined`` says."""
+    names = sorted({piece.key for piece in pieces})
+    files = {key: number for number, key in enumerate(names)}
+    numbers = np.array([(files[key], start, end) for key, start, end in pieces], dtype=np.int64).reshape(-1, 3)
+    asked = joined(Spans(*numbers.T))
+    triples = zip(asked.files.tolist(), asked.starts.tolist(), asked.ends.tolist(), strict=True)
+    return [Piece(names[number], start, end) for number, start, end in triples]
 
 
 class Ranges:
@@ -58,6 +50,12 @@ class Ranges:
         self._held: OrderedDict[Piece, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
+
+    def holds(self, pieces: Sequence[Piece]) -> bool:
+        """Whether all of these are remembered: a ``read`` that follows asks for nothing, unless others crowd them out
+        meanwhile."""
+        with self._lock:
+            return all(piece in self._held for piece in pieces)
 
     def read(self, pieces: Sequence[Piece]) -> list[bytes]:
         """The bytes of each piece, in one round of requests. Raises SnapshotGone, Corrupt, Retryable."""

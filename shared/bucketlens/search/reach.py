@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.hydrate import Hydrator
-from bucketlens.search.ranges import Ranges
+from bucketlens.search.ranges import MEMORY, Piece, Ranges
 from bucketlens.table.manifest import ObjectRef, ShardEntry
 
 COLD_FROM = 4_096
@@ -33,6 +34,24 @@ class Reach:
         if entry.rows < self.cold_from:
             return [entry.parts[part] for part in (ROWS, VECTORS, KEYS)]
         return [entry.parts[HEAD]]
+
+    def look(self, entries: Sequence[ShardEntry], names: Collection[str]) -> None:
+        """Read the columns with these names of shards that are not local, as far as the manifest says where they are,
+        so that a search that follows need not wait for them; no more than is surely still remembered then."""
+        pieces = [
+            Piece(entry.parts[COLUMNS].key, start, end)
+            for entry in entries
+            if not self.local(entry)
+            for name, start, end in entry.fields
+            if name in names
+        ]
+        sizes = accumulate(piece.end - piece.start for piece in pieces)
+        self.ranges.read([piece for piece, size in zip(pieces, sizes, strict=True) if size <= MEMORY // 2])
+
+    def opening(self, entries: Sequence[ShardEntry]) -> tuple[int, int]:
+        """Requests and bytes that opening a view of these shards takes, besides the log."""
+        refs = [ref for entry in entries for ref in (*self.first(entry), entry.deletes) if ref is not None]
+        return 1 + len(refs), sum(ref.size for ref in refs)
 
     def check(self, entries: Sequence[ShardEntry]) -> None:
         """Raises Corrupt when one of these is known to be."""

@@ -13,8 +13,8 @@ from bucketlens.index.arrow import read_batch
 from bucketlens.index.block import Mask
 from bucketlens.index.columns import unify
 from bucketlens.index.head import Head
-from bucketlens.index.shard import CODES, KEYS, ROWS, VECTORS, Shard
-from bucketlens.search.plan import Choice, Path
+from bucketlens.index.shard import CODES, KEYS, ROWS, Shard
+from bucketlens.search.plan import Choice
 from bucketlens.search.ranges import Piece
 from bucketlens.table.manifest import ShardEntry
 
@@ -46,6 +46,10 @@ class Cold:
         """Bytes of one of the shard's files."""
         return Piece(self.entry.parts[part].key, *span)
 
+    def rows_piece(self, part: str, start: int, end: int) -> Piece:
+        """The vectors or codes of these rows."""
+        return self.piece(part, (self.head.code_span if part == CODES else self.head.vector_span)(start, end))
+
 
 @dataclass(slots=True)
 class Sought:
@@ -60,34 +64,6 @@ class Sought:
     scores: Scores = field(default_factory=lambda: np.zeros(0, np.float32))
     scanned: int = 0
     blocks: dict[int, bytes] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> Rows:
-        """Matching rows of each cluster; none when the shard is searched exactly."""
-        if self.choice.path is Path.EXACT:
-            return np.zeros(len(self.cold.head.centroids), dtype=np.int64)
-        return np.add.reduceat(self.mask, self.cold.head.outline.firsts[:-1], dtype=np.int64)
-
-
-def code_pieces(cold: Cold, clusters: Rows) -> list[Piece]:
-    """Where the codes of these clusters are, a piece for each."""
-    firsts = cold.head.outline.firsts
-    spans = (cold.head.code_span(int(firsts[cluster]), int(firsts[cluster + 1])) for cluster in clusters.tolist())
-    return [cold.piece(CODES, span) for span in spans]
-
-
-def vector_pieces(cold: Cold, rows: Rows) -> list[Piece]:
-    """Where the vectors of these rows, ascending, are: a piece for each unbroken stretch."""
-    return [cold.piece(VECTORS, cold.head.vector_span(start, end)) for start, end in stretches(rows)]
-
-
-def stretches(rows: Rows) -> list[tuple[int, int]]:
-    """Ascending rows as first row and the one behind the last of each unbroken stretch."""
-    if not len(rows):
-        return []
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    starts, lasts = rows[np.append(0, breaks)], rows[np.append(breaks, len(rows)) - 1]
-    return list(zip(starts.tolist(), (lasts + 1).tolist(), strict=True))
 
 
 def batches_of(cold: Cold, rows: Rows) -> list[int]:

@@ -15,9 +15,9 @@ Asking: TypeAlias = Generator[Sequence[Piece], list[bytes], T]
 
 
 def side_by_side(ranges: Ranges, one: Asking[T], other: Asking[R]) -> tuple[T, R]:
-    """What the two return, in as many rounds as the longer of them has steps."""
+    """What the two return, in as many rounds as the longer of them has steps whose pieces are not in memory."""
     first, second = _Running(one), _Running(other)
-    while first.wanted is not None or second.wanted is not None:
+    while any([first.waits(ranges), second.waits(ranges)]):
         mine, yours = first.wanted or (), second.wanted or ()
         bodies = ranges.read([*mine, *yours])
         first.go_on(bodies[: len(mine)])
@@ -33,6 +33,12 @@ class _Running(Generic[T]):
         self.results: list[T] = []
         self.wanted: Sequence[Piece] | None = ()
         self._step(None)
+
+    def waits(self, ranges: Ranges) -> bool:
+        """Whether it needs what is not in memory, once it has had what is."""
+        while self.wanted is not None and ranges.holds(self.wanted):
+            self._step(ranges.read(self.wanted))
+        return self.wanted is not None
 
     def go_on(self, bodies: list[bytes]) -> None:
         """The bytes it waited for; nothing happens when it has ended."""

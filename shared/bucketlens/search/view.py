@@ -12,9 +12,11 @@ import numpy as np
 
 from bucketlens import keys
 from bucketlens.errors import NotFound
+from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index import segment
 from bucketlens.index.adapter import unpack_matrix
 from bucketlens.index.block import Halves, Mask, keys_at, rejection_at, sequencer_at
+from bucketlens.index.fields import looked_at
 from bucketlens.index.segment import Contents
 from bucketlens.index.shard import Shard, key_hashes, unpack_deletes
 from bucketlens.projection import Matrix
@@ -199,18 +201,19 @@ class Views:
         self._opened: dict[str, _Opened] = {}
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
-    def view(self, collection: str, *, strong: bool) -> View:
-        """A view of the collection; empty when nothing was indexed yet. Raises SnapshotGone, Corrupt, Misconfigured."""
+    def view(self, collection: str, *, strong: bool, filter: Filter = ALWAYS) -> View:
+        """A view of the collection; empty when nothing was indexed yet. What a search with ``filter`` begins with is
+        read in the same round, if there is one. Raises SnapshotGone, Corrupt, Misconfigured."""
         asked = self._clock()
         opened = self._fresh(collection, asked, strong)
         if opened is None:
             with self._turns[hash(collection) % _TURNS]:
-                opened = self._fresh(collection, asked, strong) or self._take(collection)
+                opened = self._fresh(collection, asked, strong) or self._take(collection, looked_at(filter))
         return opened.view
 
     def open(self, snapshot: Snapshot) -> View:
         """A view of this very snapshot, which is not remembered."""
-        return self._open(snapshot, self._clock(), None).view
+        return self._open(snapshot, self._clock(), None, frozenset()).view
 
     def forget(self, collection: str) -> None:
         """Drop what is remembered, so that the next view is taken anew."""
@@ -223,24 +226,24 @@ class Views:
         fresh = known.taken_at > asked if strong else asked - known.taken_at <= self._max_staleness_s
         return known if fresh else None
 
-    def _take(self, collection: str) -> _Opened:
+    def _take(self, collection: str, names: frozenset[str]) -> _Opened:
         began, known = self._clock(), self._opened.get(collection)
         snapshot = read_snapshot(self._store, collection, known.view.snapshot if known else None)
         if known and (known.view.snapshot.etag, known.view.snapshot.segments) == (snapshot.etag, snapshot.segments):
             opened = replace(known, taken_at=began)
         else:
-            opened = self._open(snapshot, began, known)
+            opened = self._open(snapshot, began, known, names)
         if snapshot.empty:  # anybody can ask for names that do not exist: remembering them would fill the memory
             self.forget(collection)
         else:
             self._opened[collection] = opened
         return opened
 
-    def _open(self, snapshot: Snapshot, began: float, known: _Opened | None) -> _Opened:
+    def _open(self, snapshot: Snapshot, began: float, known: _Opened | None, names: frozenset[str]) -> _Opened:
         manifest, earlier = snapshot.manifest, known.view if known else None
         shards = self._open_shards(manifest, known.shards if known else {})
         held = Held.of(snapshot, earlier.log, earlier.model, earlier.snapshot.manifest) if earlier else Held()
-        fresh = self._read(snapshot, held, known)
+        fresh = self._read(snapshot, held, known, names)
         adapters = {checksum: self._read_matrix(ref) for checksum, ref in manifest.adapters.items()}
         lineage = Lineage.of(manifest.collection, held.model or manifest.model, adapters, list(fresh.values()))
         log = held.log or Log.empty(lineage.model.dimension if lineage.model else 1)
@@ -251,7 +254,9 @@ class Views:
         before = earlier.settlements if earlier and grown else {}
         return _Opened(began, View(snapshot, lineage, log, pairs, self.reach, before), shards)
 
-    def _read(self, snapshot: Snapshot, held: Held, known: _Opened | None) -> dict[str, Contents]:
+    def _read(
+        self, snapshot: Snapshot, held: Held, known: _Opened | None, names: frozenset[str]
+    ) -> dict[str, Contents]:
         """What the log lacks, in the order it was written; and everything else the view begins with is brought local
         in the same round of requests."""
         manifest = snapshot.manifest
@@ -263,6 +268,7 @@ class Views:
         refs += [ref for entry in fresh for ref in self.reach.first(entry)]
         jobs: list[Callable[[], object]] = [partial(self._read_segment, manifest.collection, id) for id in missing]
         jobs += [partial(self._files.path, ref) for ref in refs]
+        jobs.append(partial(self.reach.look, manifest.shards, names))
         done = in_parallel(max(self._threads, READERS), lambda job: job(), jobs)
         segments = {id: part for id, part in zip(missing, done, strict=False) if isinstance(part, Contents)}
         return {**{ref.key: self._map_segment(ref) for ref in logged}, **segments}

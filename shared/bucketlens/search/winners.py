@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bucketlens.index.block import Block, Halves, key_at, sequencer_at
-from bucketlens.index.shard import key_hashes
+from bucketlens.index.shard import VECTORS, key_hashes
 from bucketlens.search.part import HeldRows, Part
 from bucketlens.search.ranges import Ranges
-from bucketlens.search.remote import Cold, Rows, Sought, batch_pieces, batches_of, key_pieces, rows_of, vector_pieces
+from bucketlens.search.remote import Cold, Rows, Sought, batch_pieces, batches_of, key_pieces, rows_of
 from bucketlens.search.rounds import Asking
 from bucketlens.search.scan import Found
 from bucketlens.table.log import Said
@@ -97,7 +97,7 @@ def find_cold(cold: Cold, key: str, ranges: Ranges) -> tuple[pa.Table, int, Halv
     (hashed,) = key_hashes([key]).tolist()
     hashes, numbers = ranges.read(key_pieces(cold, hashed))
     rows = _alive(cold, hashed, hashes, numbers)
-    batches, places = batches_of(cold, rows), [vector_pieces(cold, rows[at : at + 1])[0] for at in range(len(rows))]
+    batches, places = batches_of(cold, rows), [cold.rows_piece(VECTORS, row, row + 1) for row in rows.tolist()]
     bodies = ranges.read([*batch_pieces(cold, batches), *places])
     table = rows_of(cold, rows, dict(zip(batches, bodies, strict=False)))
     for position in range(len(rows)):

@@ -42,13 +42,18 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """One shard: ``rows`` stored rows, ``deleted`` of them superseded (see ``deletes``), and its files by part."""
+    """One shard: ``rows`` stored rows, ``deleted`` of them superseded (see ``deletes``), and its files by part.
+
+    ``fields`` says where in columns.arrow metadata columns are (name, first byte, end): a reader that knows its filter
+    need not read the head first. It may lack some.
+    """
 
     id: str
     rows: int
     parts: Mapping[str, ObjectRef]
     deleted: int = 0
     deletes: ObjectRef | None = None
+    fields: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def live(self) -> int:
@@ -188,15 +193,18 @@ def _shard(document: Mapping[str, object]) -> ShardEntry:
         parts={name: _object(ref) for name, ref in _mapping(document["parts"]).items()},
         deleted=_number(document["deleted"]),
         deletes=_ref(document["deletes"]),
+        fields=tuple(_field(place) for place in _list(document.get("fields", []))),
     )
 
 
+def _field(document: object) -> tuple[str, int, int]:
+    name, start, end = _list(document)
+    return _text(name), _number(start), _number(end)
+
+
 def _merged(document: Mapping[str, object]) -> MergedEntry:
-    segments = document["segments"]
-    if not isinstance(segments, list):
-        raise TypeError(f"{type(segments).__name__} where a list belongs")
     at = _times({"at": document["at"]})["at"]
-    ids = tuple(_text(id) for id in segments)
+    ids = tuple(_text(id) for id in _list(document["segments"]))
     return MergedEntry(_object(document["object"]), _number(document["rows"]), ids, at)
 
 
@@ -228,6 +236,12 @@ def _times(document: object) -> dict[str, str]:
 def _mapping(document: object) -> dict[str, object]:
     if not isinstance(document, dict):
         raise TypeError(f"{type(document).__name__} where an object belongs")
+    return document
+
+
+def _list(document: object) -> list[object]:
+    if not isinstance(document, list):
+        raise TypeError(f"{type(document).__name__} where a list belongs")
     return document
 
 
