@@ -333,6 +333,18 @@ def test_a_stored_image_is_found_and_searched_by_key_without_bringing_its_shard_
     assert hits[0].key == "images/1234.jpg"
 
 
+def test_an_image_is_looked_up_in_all_cold_shards_at_once(several: Large) -> None:
+    store = RoundStore(several.store)
+    tools = QueryTools(several.table(store).views(), MemoryImages(), lambda: None, Settings("b"))  # type: ignore[arg-type, return-value]
+    assert look_up(COLLECTION, "images/29999.jpg", tools, strong=True).metadata["n"] == 29_999
+    assert [sorted(set(asked)) for asked in store.rounds] == [
+        ["log/", "manifest.json"],
+        ["head.arrow"],
+        ["keys.arrow"],
+        ["rows.arrow", "vectors.arrow"],
+    ]
+
+
 @pytest.mark.parametrize("many", [3, 3_000])
 def test_a_collection_is_counted_without_bringing_its_shards_local(several: Large, many: int) -> None:
     rows = [Row(f"images/{n}.jpg", sequencer(ROWS + 1), Kind.TOMBSTONE) for n in range(many)]

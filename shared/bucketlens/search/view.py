@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 _TURNS = 16
 """Collections whose views may be taken at the same time."""
-
 
 _Among = tuple[Settled, tuple[Part, ...]]
 """The log settled against some shards; and as parts the log first, then those shards."""
@@ -137,9 +136,8 @@ class View:
     def find(self, key: str) -> tuple[pa.Table, int, Halves | None] | None:
         """The table and row that says what the key is now (any kind), with its part's vectors if it is an image."""
         said = self.log.get(key)
-        for number in range(len(self.shards)):
-            held = self._held(number, key)
-            if held is not None and (said is None or said.sequencer < sequencer_at(held[0], held[1])):
+        for held in self._held(key):
+            if said is None or said.sequencer < sequencer_at(held[0], held[1]):
                 return held
         if said is None:
             return None
@@ -155,13 +153,14 @@ class View:
         shard, deleted = self.shards[number]
         return Cold(shard, self.snapshot.manifest.shards[number], ~(deleted if dead is None else dead), shut)
 
-    def _held(self, number: int, key: str) -> tuple[pa.Table, int, Halves] | None:
-        """The row of a key in a shard, unless it was deleted."""
-        (shard, deleted), entry = self.shards[number], self.snapshot.manifest.shards[number]
-        if not self.reach.local(entry):
-            return find_cold(self.cold(number), key, self.reach.ranges)
-        row = shard.find([key], key_hashes([key])).get(key)
-        return None if row is None or deleted[row] else (shard.rows, row, shard.vectors)
+    def _held(self, key: str) -> Iterator[tuple[pa.Table, int, Halves]]:
+        """The counting row of a key in each shard that has one: shards that are not local are asked together."""
+        local = [self.reach.local(entry) for entry in self.snapshot.manifest.shards]
+        for (shard, deleted), here in zip(self.shards, local, strict=True):
+            row = shard.find([key], key_hashes([key])).get(key) if here else None
+            if row is not None and not deleted[row]:
+                yield shard.rows, row, shard.vectors
+        yield from find_cold([self.cold(at) for at, here in enumerate(local) if not here], key, self.reach.ranges)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -92,19 +92,22 @@ def less(log: Found, keys: frozenset[str], k: int) -> Found:
     return replace(log, rows=log.rows[kept], scores=log.scores[kept], matched=log.matched - dropped)
 
 
-def find_cold(cold: Cold, key: str, ranges: Ranges) -> tuple[pa.Table, int, Halves] | None:
-    """The row of a key that counts in this shard, as a table of one row, with its vector; None without one."""
+def find_cold(shards: Sequence[Cold], key: str, ranges: Ranges) -> Iterator[tuple[pa.Table, int, Halves]]:
+    """The rows of a key that count in these shards, each as a table of one row, with its vector. Two rounds."""
     (hashed,) = key_hashes([key]).tolist()
-    hashes, numbers = ranges.read(key_pieces(cold, hashed))
-    rows = _alive(cold, hashed, hashes, numbers)
-    batches, places = batches_of(cold, rows), [cold.rows_piece(VECTORS, row, row + 1) for row in rows.tolist()]
-    bodies = ranges.read([*batch_pieces(cold, batches), *places])
-    table = rows_of(cold, rows, dict(zip(batches, bodies, strict=False)))
-    for position in range(len(rows)):
-        if key_at(table, position) == key:
-            vector = np.frombuffer(bodies[len(batches) + position], np.float16)
-            return table.slice(position, 1), 0, vector.reshape(1, -1)
-    return None
+    bodies = ranges.read([piece for cold in shards for piece in key_pieces(cold, hashed)])
+    pairs = zip(shards, bodies[::2], bodies[1::2], strict=True)
+    held = [(cold, np.array([row])) for cold, *read in pairs for row in _alive(cold, hashed, *read).tolist()]
+    batches = [batches_of(cold, row) for cold, row in held]
+    wanted = [
+        (*batch_pieces(cold, numbers), cold.rows_piece(VECTORS, int(row[0]), int(row[0]) + 1))
+        for (cold, row), numbers in zip(held, batches, strict=True)
+    ]
+    bodies = ranges.read([piece for pieces in wanted for piece in pieces])
+    for (cold, row), (number,), body, halves in zip(held, batches, bodies[::2], bodies[1::2], strict=True):
+        table = rows_of(cold, row, {number: body})
+        if key_at(table, 0) == key:
+            yield table, 0, np.frombuffer(halves, np.float16).reshape(1, -1)
 
 
 def _alive(cold: Cold, hashed: int, hashes: bytes, numbers: bytes) -> Rows:
