@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from tests.support.bundle import make_bundle
-from tests.support.faults import CountingStore, Crashed, FaultStore
-from tests.support.world import BLUE, BUCKET, COLLECTION, CORRUPT, GREEN, RED, SETTINGS, World, plain, tiny_encoder
+from tests.support.faults import CountingStore
+from tests.support.world import (
+    BLUE,
+    BUCKET,
+    COLLECTION,
+    CORRUPT,
+    GREEN,
+    RED,
+    SETTINGS,
+    Meddling,
+    World,
+    plain,
+    tiny_encoder,
+)
 
 from bucketlens.errors import BucketlensError
 from bucketlens.model.encode import Encoder
@@ -146,150 +155,6 @@ def test_folder_markers_other_prefixes_and_other_buckets_are_ignored(world: Worl
     assert list(world.store.list("")) == []
 
 
-@pytest.mark.parametrize("moments", ["before", "after", "together"])
-def test_a_sidecar_s_fields_are_searchable_whenever_it_comes(world: World, moments: str) -> None:
-    if moments == "before":
-        world.ingest(world.put("images/a.png.json", b'{"place": "Oslo", "size": {"cm": 3}}'))
-        world.ingest(world.put("images/a.png", plain(RED)))
-    elif moments == "after":
-        world.ingest(world.put("images/a.png", plain(RED)))
-        world.compact("a")
-        world.ingest(world.put("images/a.png.json", b'{"place": "Oslo", "size": {"cm": 3}}'))
-    else:
-        image = world.put("images/a.png", plain(RED))
-        world.ingest(image, world.put("images/a.png.json", b'{"place": "Oslo", "size": {"cm": 3}}'))
-    found = world.metadata("images/a.png")
-    assert (found["place"], found["size.cm"]) == ("Oslo", 3)
-    assert world.found() == ["images/a.png"]
-
-
-def test_a_sidecar_that_changes_or_goes_takes_its_fields_along(world: World) -> None:
-    world.ingest(world.put("images/a.png", plain(RED)), world.put("images/a.png.json", b'{"place": "Oslo"}'))
-    world.ingest(world.put("images/a.png.json", b'{"mood": "calm"}'))
-    found = world.metadata("images/a.png")
-    assert (found.get("place"), found.get("mood")) == (None, "calm")
-    world.ingest(world.remove("images/a.png.json"))
-    assert "mood" not in world.metadata("images/a.png")
-    assert world.state() == world.truth()
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"{", b"\xff\xfe", b"[1]", b"null", b"[" * 100_000, b'{"a": 1e999}', b'{"a": "%s"}' % (b"x" * 100_000)],
-    ids=["cut", "not utf-8", "list", "null", "deep", "infinite", "long"],
-)
-def test_a_bad_sidecar_costs_the_image_nothing_and_says_why(world: World, body: bytes) -> None:
-    report = world.ingest(world.put("images/a.png", plain(RED)), world.put("images/a.png.json", body))
-    assert not report.failed
-    assert world.found() == ["images/a.png"]
-    if body != b'{"a": 1e999}':
-        assert "images/a.png.json" in str(world.metadata("images/a.png")["sidecar_error"])
-    world.ingest(world.put("images/a.png.json", b'{"place": "Oslo"}'))
-    found = world.metadata("images/a.png")
-    assert ("sidecar_error" in found, found["place"]) == (False, "Oslo")
-
-
-def test_a_sidecar_too_large_to_read_is_named_as_the_error(world: World) -> None:
-    world.ingest(world.put("images/a.png", plain(RED)), world.put("images/a.png.json", b" " * 1_000_001 + b"{}"))
-    assert "1000000" in str(world.metadata("images/a.png")["sidecar_error"])
-    assert world.found() == ["images/a.png"]
-
-
-def test_a_sidecar_of_a_missing_image_does_nothing(world: World) -> None:
-    report = world.ingest(world.put("images/a.png.json", b'{"place": "Oslo"}'))
-    assert (report.written, report.failed) == ((), {})
-    world.ingest(world.remove("images/a.png.json"))
-    assert list(world.store.list("")) == []
-
-
-class Meddling:
-    """A user's bucket in which something happens right after an image was read."""
-
-    def __init__(self, world: World, meddle: Callable[[], None]) -> None:
-        self._world = world
-        self._meddle: Callable[[], None] | None = meddle
-
-    def fetch(self, key: str, *, limit: int, tags: bool = False) -> object:
-        found = self._world.images.fetch(key, limit=limit, tags=tags)
-        if not key.endswith(".json") and self._meddle:
-            meddle, self._meddle = self._meddle, None
-            meddle()
-        return found
-
-    def etag(self, key: str) -> str | None:
-        return self._world.images.etag(key)
-
-    def link(self, key: str, *, seconds: int) -> str:
-        return self._world.images.link(key, seconds=seconds)
-
-
-RACES: dict[str, tuple[bytes | None, bytes | None]] = {
-    "appears": (None, b'{"v": 2}'),
-    "changes": (b'{"v": 1}', b'{"v": 2}'),
-    "goes": (b'{"v": 1}', None),
-}
-
-
-def race(world: World, before: bytes | None, after: bytes | None) -> Callable[[], None]:
-    """Sets the sidecar up, and answers what changes it and brings the change's own event at once."""
-    if before is not None:
-        world.put("images/a.png.json", before)
-
-    def meddle() -> None:
-        notice = world.remove("images/a.png.json") if after is None else world.put("images/a.png.json", after)
-        assert not world.ingest(notice).failed
-
-    return meddle
-
-
-@pytest.mark.parametrize("case", RACES)
-def test_a_sidecar_that_changes_while_its_image_is_read_wins_in_the_end(world: World, case: str) -> None:
-    meddle = race(world, *RACES[case])
-    notice = world.put("images/a.png", plain(RED))
-    report = world.ingest(notice, images=Meddling(world, meddle))  # type: ignore[arg-type]
-    assert not report.failed
-    assert world.state() == world.truth()
-
-
-@pytest.mark.parametrize("crash", ["before", "after"])
-@pytest.mark.parametrize("case", RACES)
-def test_a_crash_anywhere_in_that_race_is_made_good_by_the_redelivery(
-    tmp_path: Path, encoder: Encoder, case: str, crash: Literal["before", "after"]
-) -> None:
-    for n in range(1, 30):
-        world = World(tmp_path / f"{n}", encoder)
-        meddle = race(world, *RACES[case])
-        notice = world.put("images/a.png", plain(RED))
-        store = FaultStore(world.store, crash_at=n, crash=crash)
-        crashed = False
-        try:
-            world.ingest(notice, store=store, images=Meddling(world, meddle))  # type: ignore[arg-type]
-        except Crashed:
-            crashed = True
-        if crashed:
-            assert not world.ingest(notice).failed
-        assert world.state() == world.truth(), f"after a crash {crash} operation {n}"
-        if not crashed:
-            return
-    raise AssertionError("the ingest never finished")
-
-
-def test_a_sidecar_that_never_stops_changing_is_given_back_to_the_queue(world: World) -> None:
-    class Restless(Meddling):
-        def fetch(self, key: str, *, limit: int, tags: bool = False) -> object:
-            self._world.put("images/a.png.json", b'{"n": %d}' % next(numbers))
-            return super().fetch(key, limit=limit, tags=tags)
-
-    numbers = iter(range(1000))
-    report = world.ingest(
-        world.put("images/a.png", plain(RED)),
-        world.put("images/b.png", plain(BLUE)),
-        images=Restless(world, lambda: None),  # type: ignore[arg-type]
-    )
-    assert {notice.key for notice in report.failed} == {"images/a.png"}
-    assert "keeps changing" in next(iter(report.failed.values()))
-
-
 def test_events_without_a_sequencer_bring_uploads_overwrites_and_deletions(world: World) -> None:
     def event(notice: Notice) -> Notice:
         return replace(notice, sequencer=Sequencer())
@@ -304,80 +169,6 @@ def test_events_without_a_sequencer_bring_uploads_overwrites_and_deletions(world
     assert world.state() == world.truth() == {}
     world.compact("a")
     world.ingest(event(world.put("images/a.png", plain(GREEN))))
-    assert world.state() == world.truth()
-
-
-@pytest.mark.parametrize("crash", ["before", "after"])
-def test_a_crash_at_any_store_operation_is_made_good_by_the_redelivery(
-    tmp_path: Path, encoder: Encoder, crash: Literal["before", "after"]
-) -> None:
-    finished = False
-    n = 0
-    while not finished:
-        n += 1
-        assert n < 60
-        world = World(tmp_path / f"{n}", encoder)
-        world.ingest(world.put("images/a.png", plain(RED)), world.put("images/gone.png", plain(RED)))
-        batch = [
-            world.put("images/a.png", plain(BLUE)),
-            world.put("images/b.png", plain(GREEN)),
-            world.put("images/bad.png", CORRUPT),
-            world.remove("images/gone.png"),
-            world.put("images/b.png.json", b'{"place": "Oslo"}'),
-            replace(world.put("images/c.png", plain(RED)), sequencer=Sequencer()),
-        ]
-        try:
-            world.ingest(*batch, store=FaultStore(world.store, crash_at=n, crash=crash))
-            finished = True
-        except Crashed:
-            assert not world.ingest(*batch).failed
-        assert world.state() == world.truth(), f"after a crash {crash} operation {n}"
-    assert n > 3
-
-
-@pytest.mark.parametrize("reply", ["lost", "refused"])
-def test_a_lost_reply_and_a_redelivery_double_nothing(world: World, reply: Literal["lost", "refused"]) -> None:
-    batch = [world.put("images/a.png", plain(RED)), world.put("images/b.png", plain(BLUE))]
-    store = FaultStore(world.store, lose_reply_at=1, reply=reply)
-    report = world.ingest(*batch, store=store)
-    assert set(report.failed) == (set(batch) if reply == "lost" else set())
-    assert not world.ingest(*batch, store=store).failed
-    assert len(list(world.store.list(""))) == 1
-    assert world.state() == world.truth()
-
-
-def test_racing_ingests_and_a_racing_compactor_lose_nothing(world: World) -> None:
-    rng = random.Random(3)
-    keys = [f"images/{n}.png" for n in range(32)]
-    for key in keys:
-        world.put(key, rng.choice(BODIES))
-    events = [world.notice(key) for key in keys for _ in range(3)]
-    events += [world.put(f"{key}.json", b'{"n": 1}') for key in keys[:8]]
-    events += [world.remove(key) for key in keys[28:]]
-    rng.shuffle(events)
-
-    def deliver(number: int) -> None:
-        mine = events[number::16]
-        for start in range(0, len(mine), 4):
-            report = world.ingest(*mine[start : start + 4])
-            if report.failed:
-                assert not world.ingest(*report.failed).failed
-
-    def run() -> None:
-        for turn in range(12):
-            try:
-                world.compact(f"r{turn}")
-            except BucketlensError as error:
-                if error.code != "contention":
-                    raise
-
-    with ThreadPoolExecutor(17) as pool:
-        futures = [pool.submit(run), *(pool.submit(deliver, number) for number in range(16))]
-        for future in futures:
-            future.result()
-    assert world.state() == world.truth()
-    world.compact("last")
-    assert world.view().snapshot.segments == ()
     assert world.state() == world.truth()
 
 

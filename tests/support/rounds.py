@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from time import monotonic
 
+from bucketlens.store.forward import Forwarding
 from bucketlens.store.protocol import Blob, ByteRange, Entry, Store
 
 Interval = tuple[float, float]
@@ -25,15 +26,15 @@ def dependent(requests: Iterable[Interval]) -> int:
     return rounds
 
 
-class RoundStore:
+class RoundStore(Forwarding):
     """A store that answers in rounds: requests wait until none has arrived for ``quiet_s``, then all are answered.
 
     ``rounds`` lists, for each round, what was asked, sorted: the name of an index object's file, or ``log/``.
     """
 
     def __init__(self, inner: Store, quiet_s: float = 0.4) -> None:
+        super().__init__(inner)
         self.rounds: list[list[str]] = []
-        self._inner = inner
         self._quiet_s = quiet_s
         self._turn = threading.Condition()
         self._waiting: list[str] = []
@@ -42,24 +43,12 @@ class RoundStore:
     def get(self, key: str, span: ByteRange | None = None) -> Blob:
         """See ``Store.get``."""
         self._wait(key.rpartition("/")[2] if "/log/" not in key else "log/")
-        return self._inner.get(key, span)
-
-    def create(self, key: str, body: bytes) -> str:
-        """See ``Store.create``."""
-        return self._inner.create(key, body)
-
-    def swap(self, key: str, body: bytes, expected: str) -> str:
-        """See ``Store.swap``."""
-        return self._inner.swap(key, body, expected)
-
-    def delete(self, key: str) -> None:
-        """See ``Store.delete``."""
-        self._inner.delete(key)
+        return super().get(key, span)
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """See ``Store.list``. One request."""
         self._wait("log/")
-        return self._inner.list(prefix)
+        return super().list(prefix)
 
     def _wait(self, name: str) -> None:
         with self._turn:

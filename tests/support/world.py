@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -144,3 +144,24 @@ class World:
             else:
                 said[key] = ("image", bare(source.etag), bare(sidecar.etag) if sidecar else None)
         return said
+
+
+class Meddling:
+    """A user's bucket in which something happens right after an image was read."""
+
+    def __init__(self, world: World, meddle: Callable[[], None]) -> None:
+        self._world = world
+        self._meddle: Callable[[], None] | None = meddle
+
+    def fetch(self, key: str, *, limit: int, tags: bool = False) -> object:
+        found = self._world.images.fetch(key, limit=limit, tags=tags)
+        if not key.endswith(".json") and self._meddle:
+            meddle, self._meddle = self._meddle, None
+            meddle()
+        return found
+
+    def etag(self, key: str) -> str | None:
+        return self._world.images.etag(key)
+
+    def link(self, key: str, *, seconds: int) -> str:
+        return self._world.images.link(key, seconds=seconds)

@@ -14,7 +14,8 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bucketlens.store.protocol import Blob, ByteRange, Entry, Store
+from bucketlens.store.forward import Forwarding
+from bucketlens.store.protocol import Blob, ByteRange
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,11 +65,8 @@ def spread(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T])
     return [future.result() for future in futures]
 
 
-class Metered:
+class Metered(Forwarding):
     """A store that counts for whoever asks."""
-
-    def __init__(self, inner: Store) -> None:
-        self._inner = inner
 
     def get(self, key: str, span: ByteRange | None = None) -> Blob:
         """See ``Store.get``."""
@@ -76,24 +74,8 @@ class Metered:
         if spent is not None:
             with spent.lock:
                 spent.gets += 1
-        blob = self._inner.get(key, span)
+        blob = super().get(key, span)
         if spent is not None:
             with spent.lock:
                 spent.bytes += len(blob.body)
         return blob
-
-    def create(self, key: str, body: bytes) -> str:
-        """See ``Store.create``."""
-        return self._inner.create(key, body)
-
-    def swap(self, key: str, body: bytes, expected: str) -> str:
-        """See ``Store.swap``."""
-        return self._inner.swap(key, body, expected)
-
-    def delete(self, key: str) -> None:
-        """See ``Store.delete``."""
-        self._inner.delete(key)
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """See ``Store.list``."""
-        return self._inner.list(prefix)
