@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 SAM_VENV ?= .venv-sam
 BENCH_VENV ?= .venv-bench
+PARITY_VENV ?= .venv-parity
+TORCH := $(shell sed -n 's/.*"torch==\([0-9.]*\)".*/\1/p' pyproject.toml)+cpu
 ROWS ?= 65536
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist loadfile -rs
@@ -11,7 +13,7 @@ export SAM ?= $(abspath $(SAM_VENV))/bin/sam
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types layers build sam validate model bench clean
+.PHONY: help setup demo test parity lint types layers build sam validate model bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +28,9 @@ test: setup ## everything that must hold: lint, types, layers, tests; sam and an
 	for check in lint types layers; do $(MAKE) --no-print-directory $$check || failed=1; done; \
 	$(BIN)/python -m pytest $(PYTEST_ARGS) || failed=$$?; \
 	exit $$failed
+
+parity: $(PARITY_VENV)/.ready ## pixels, tokens and vectors beside those of transformers (installs torch for CPUs, 1.8 GB)
+	$(PARITY_VENV)/bin/python -m pytest $(PYTEST_ARGS) tests/parity
 
 lint: setup ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -76,6 +81,13 @@ $(BENCH_VENV)/.ready: pyproject.toml
 	@$(call pip,$(BENCH_VENV)) install --quiet --disable-pip-version-check -e '.[local,bench]'
 	@$(call pip,$(BENCH_VENV)) install --quiet --disable-pip-version-check -e '.[bench-source]' || \
 		echo "hnswlib was not built and is left out: install a C++ compiler (g++), then run make bench again."
+	@touch $@
+
+# PyPI's torch for Linux brings gigabytes for graphics cards; the one for CPUs is asked of its own index, and nothing else is.
+$(PARITY_VENV)/.ready: pyproject.toml
+	@$(PYTHON) -m venv $(PARITY_VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(PARITY_VENV)
+	@$(call pip,$(PARITY_VENV)) install --quiet --disable-pip-version-check --no-deps --extra-index-url https://download.pytorch.org/whl/cpu 'torch==$(TORCH)'
+	@$(call pip,$(PARITY_VENV)) install --quiet --disable-pip-version-check -e '.[local,test,train]'
 	@touch $@
 
 pip = if [ -x $(1)/bin/pip ]; then set -- $(1)/bin/python -m pip; else set -- $(PYTHON) -m pip --python $(1)/bin/python; fi; "$$@"
