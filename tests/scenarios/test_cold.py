@@ -303,6 +303,25 @@ def test_rows_the_log_supersedes_or_deletes_are_never_hits(large: Large) -> None
     assert found_keys(answered).count(true[395]) == 1
 
 
+@pytest.mark.parametrize("document", [{}, {"even": True}])
+def test_a_log_that_supersedes_nearly_every_candidate_costs_a_second_search_and_keys_but_brings_nothing_local(
+    several: Large, document: dict[str, object]
+) -> None:
+    query = several.near(60)
+    true = several.true(query, 3_000)
+    write(several.store, [Row(key, sequencer(ROWS + 1), Kind.TOMBSTONE) for key in true[:2_500]])
+    store = RoundStore(CountingStore(several.store), quiet_s=0.25)
+    views = several.table(store).views()
+    answered = answer(views, query, filter=parse(document))
+    assert len(answered.hits) == 10
+    assert not set(found_keys(answered)) & set(true[:2_500])
+    assert len(store.rounds) <= 10, store.rounds
+    assert int(str(answered.certificate["gets"])) <= 2 * 80 + 4 * 16 + 2 * 4
+    entries = views.view(COLLECTION, strong=False).snapshot.manifest.shards
+    refs = [entry.parts[part] for entry in entries for part in ("rows.arrow", "keys.arrow")]
+    assert not any(views.reach.files.holds([ref]) for ref in refs)
+
+
 def test_a_late_event_in_the_log_does_not_replace_the_newer_row_of_a_cold_shard(large: Large) -> None:
     query = large.near(60)
     true = large.true(query, 20)

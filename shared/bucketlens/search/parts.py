@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from bucketlens.filters import ALWAYS, Filter
+from bucketlens.index.block import Mask
 from bucketlens.index.stats import possible
 from bucketlens.records import Vector
 from bucketlens.search.cold import search_cold
+from bucketlens.search.keysearch import settle_by_range
+from bucketlens.search.part import Part
 from bucketlens.search.plan import Choice, Path
 from bucketlens.search.scan import Found, search_parts
 from bucketlens.search.view import View
@@ -104,11 +108,16 @@ def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Fo
 
     Shards that are ruled out still say which rows of the log are older than theirs.
     """
-    settling = range(len(view.shards)) if known or not split.cold else split.local
-    settled, parts = view.among(settling)
+    settled, parts = view.among(split.local)
     if not split.cold and not split.pruned:
         return search_parts(parts, asked.query, asked.filter, asked.k, exact=asked.exact)
-    dead = dict(zip(settling, settled.dead, strict=True))
+    dead: Mapping[int, Mask] = {}
+    if known:
+        cold = {number: view.cold(number) for number in split.cold}
+        settled = settle_by_range(view.log, view.shards, cold, view.reach.ranges, sure=False)
+        dead = dict(enumerate(settled.dead))
+        logged = Part("log", view.log.images, settled.images)
+        parts = (*([logged] if logged.count else []), *(part for part in parts if part.name != "log"))
     unread = {view.shards[number][0].id for number in (*split.cold, *split.pruned)}
     local = [part for part in parts if part.name not in unread]
     found = search_parts(local, asked.query, asked.filter, asked.k, exact=asked.exact)

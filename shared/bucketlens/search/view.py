@@ -24,7 +24,7 @@ from bucketlens.records import Kind, ModelIdentity, Rejection
 from bucketlens.search.files import LocalFiles, SnapshotGone
 from bucketlens.search.held import Held
 from bucketlens.search.hydrate import Hydrator
-from bucketlens.search.keysearch import KeySearch
+from bucketlens.search.keysearch import settle_by_range
 from bucketlens.search.lineage import Lineage
 from bucketlens.search.meter import Metered, in_parallel
 from bucketlens.search.part import Part
@@ -76,16 +76,9 @@ class View:
     @cached_property
     def _counted(self) -> Settled:
         """The same without bringing anything local: shards that are not are asked by range."""
-        entries = self.snapshot.manifest.shards
-        if all(map(self.reach.local, entries)):
-            return self.settled
-        return settle(
-            self.log,
-            [
-                (shard if self.reach.local(entry) else KeySearch(self.cold(number), self.reach.ranges), deleted)
-                for number, (entry, (shard, deleted)) in enumerate(zip(entries, self.shards, strict=True))
-            ],
-        )
+        entries = enumerate(self.snapshot.manifest.shards)
+        cold = {number: self.cold(number) for number, entry in entries if not self.reach.local(entry)}
+        return settle_by_range(self.log, self.shards, cold, self.reach.ranges, sure=True) if cold else self.settled
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
 
 SPARE = 6
-"""Hits read beyond those wanted while the log may supersede some; doubled with every round that was not enough."""
+"""Hits read beyond those wanted while the log may supersede some. When that is not enough, four times as many are read;
+then it is cheaper to ask what the log supersedes."""
 
 
 class Unsettled(Exception):
@@ -48,10 +49,10 @@ def winners(sought: Sequence[Sought], said: Mapping[str, Said], k: int) -> Askin
         found = [_found(one, chosen, said) for one, chosen in zip(sought, picked, strict=True)]
         if not said or sum(len(one.rows) for one in found) >= k:
             return found
-        if taken == len(order):
+        if taken == len(order) or taken > k + SPARE:
             break
-        taken = min(len(order), 2 * taken)
-    if len(order) < sum(one.matched for one in sought):
+        taken = min(len(order), 4 * taken)
+    if taken < len(order) or len(order) < sum(one.matched for one in sought):
         raise Unsettled
     return found
 
