@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from bucketlens.model.bundle import Bundle
 from bucketlens.model.encode import Encoder
 from bucketlens.model.optimise import bare_run
 from bucketlens.model.prepare import prepare
+from bucketlens.model.room import cores_here
 from bucketlens.pipelines.append import Ingest
 from bucketlens.pipelines.ingest import ingest
 from bucketlens.records import Change, Notice, Sequencer
@@ -86,7 +86,7 @@ def pace(bundle: Bundle, bodies: Sequence[bytes], threads: int) -> Pace:
                 spent[name].append(_timed(step, count))
     rounds = list(zip(spent["bare"], spent["whole"], strict=True))
     ratio = median(alone.wall / whole.wall for alone, whole in rounds)
-    limit = median(_cores() * alone.cpu / whole.cpu for alone, whole in rounds)
+    limit = median(cores_here() * alone.cpu / whole.cpu for alone, whole in rounds)
     means = {name: median(one.wall for one in each) for name, each in spent.items()}
     return Pace(**means, ratio=ratio, limit=min(1.0, limit))
 
@@ -95,11 +95,6 @@ def _timed(step: Callable[[], object], count: int) -> _Spent:
     began, busy = perf_counter(), process_time()
     step()
     return _Spent(1e3 * (perf_counter() - began) / count, 1e3 * (process_time() - busy) / count)
-
-
-def _cores() -> int:
-    """Cores this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _uploaded(bodies: Sequence[bytes]) -> tuple[MemoryImages, list[Notice]]:

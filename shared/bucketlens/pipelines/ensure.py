@@ -113,7 +113,9 @@ def _batch(due: Sequence[str], known: Mapping[str, _Said], tools: Ingest, failur
     for key, seen in ahead(tools.settings.threads, lambda key: look(eyes, key), due):
         with contained(failures, key):
             after = known[key].sequencer.next_revision()
-            row = row_of(seen.result(), after, tools.encoder)
+            with eyes.room.lent():
+                found = seen.result()
+            row = row_of(found, after, tools.encoder)
             if row.kind is not Kind.TOMBSTONE or known[key].versions != _ABSENT:
                 rows.append(row)
     return storable(rows, tools, failures)
