@@ -77,7 +77,7 @@ def _trained(vectors: Vectors, count: int, rng: np.random.Generator) -> Floats:
 
 def _divided(vectors: Vectors, centroids: Floats) -> list[npt.NDArray[np.int64]]:
     """The rows nearest to each centroid, ascending; of centroids that have any."""
-    step = max(_LEAST_CHUNK, _SCORES // len(centroids))
+    step = min(_CHUNK, max(_LEAST_CHUNK, _SCORES // len(centroids)))
     nearest = np.concatenate(
         [
             np.argmax(vectors[at : at + step].astype(np.float32) @ centroids.T, axis=1)
