@@ -32,7 +32,7 @@ class RoundStore(Forwarding):
     ``rounds`` lists, for each round, what was asked, sorted: the name of an index object's file, or ``log/``.
     """
 
-    def __init__(self, inner: Store, quiet_s: float = 0.4) -> None:
+    def __init__(self, inner: Store, quiet_s: float = 0.8) -> None:
         super().__init__(inner)
         self.rounds: list[list[str]] = []
         self._quiet_s = quiet_s
