@@ -10,7 +10,6 @@ against float32 brute force over the rows that pass.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from contextlib import ExitStack
 from itertools import product
@@ -31,6 +30,7 @@ from bucketlens.search.view import Views
 from bucketlens.settings import Settings
 from bucketlens.store.memory import MemoryImages
 from bucketlens.store.s3 import S3Store, connect
+from tests.bench.command import over_data
 from tests.bench.data import CACHE, Data, load
 from tests.bench.distance import Distance, Traffic
 from tests.bench.origin import Origin
@@ -127,12 +127,7 @@ def _filter(data: Data, query: np.ndarray, share: float, relation: str) -> tuple
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=65_536)
-    parser.add_argument("--dimension", type=int, default=512)
-    parser.add_argument("--queries", type=int, default=10)
-    parser.add_argument("--photographs", type=Path)
-    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser = over_data(__doc__, queries=10)
     measured = measure(**vars(parser.parse_args()))
     names = [name for name in measured[0] if name not in ("data", "rows", "dimension", "shards")]
     title = "{data}: {rows:,} x {dimension} in {shards} shards".format(**measured[0])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from tests.bench.data import CACHE
 
 Row = Mapping[str, object]
 
@@ -16,6 +19,15 @@ def sized(doc: str | None, *, rows: int = 40_000, dimension: int = 256) -> argpa
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=rows)
     parser.add_argument("--dimension", type=int, default=dimension)
+    return parser
+
+
+def over_data(doc: str | None, *, queries: int) -> argparse.ArgumentParser:
+    """The same for a bench over a data set: also ``--queries``, ``--photographs`` and ``--cache``."""
+    parser = sized(doc, rows=65_536, dimension=512)
+    parser.add_argument("--queries", type=int, default=queries)
+    parser.add_argument("--photographs", type=Path)
+    parser.add_argument("--cache", type=Path, default=CACHE)
     return parser
 
 

@@ -8,7 +8,6 @@ remembered.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from bucketlens.filters import ALWAYS, Filter, parse
 from bucketlens.search.fuse import fuse
 from bucketlens.search.parts import search_view
 from bucketlens.search.plan import EXACT_FILTERED_BELOW
+from tests.bench.command import over_data
 from tests.bench.data import CACHE, Data, load
 from tests.bench.truth import K
 from tests.bench.warm_index import Timed, indexed, number_of, opened, view_of
@@ -97,12 +97,7 @@ def _filter(data: Data, query: np.ndarray, count: int, relation: str) -> tuple[F
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=65_536)
-    parser.add_argument("--dimension", type=int, default=512)
-    parser.add_argument("--queries", type=int, default=40)
-    parser.add_argument("--photographs", type=Path)
-    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser = over_data(__doc__, queries=40)
     found = measure(**vars(parser.parse_args()))
     names = ("share", "relation", "matching", "recall", "recall_least", "exact", "short")
     names += ("p50_ms", "cpu_p50_ms", "first_cpu_p50_ms", "ratio")

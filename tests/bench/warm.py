@@ -6,7 +6,6 @@ metadata and presigned links out), and the memory that is not mapped files. One 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from bucketlens.filters import ALWAYS
 from bucketlens.handlers.query import handler
 from bucketlens.search.fuse import fuse
 from bucketlens.search.parts import search_view
+from tests.bench.command import over_data
 from tests.bench.data import CACHE, Data, load
 from tests.bench.truth import K, recall, truth
 from tests.bench.warm_index import Timed, indexed, number_of, opened, resident_mb, view_of
@@ -86,12 +86,7 @@ def _event(query: np.ndarray) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=65_536)
-    parser.add_argument("--dimension", type=int, default=512)
-    parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--photographs", type=Path)
-    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser = over_data(__doc__, queries=200)
     found = measure(**vars(parser.parse_args()))
     names = ("what", "mode", "shards", "recall", "p50_ms", "p95_ms", "cpu_p50_ms", "anonymous_mb", "mapped_mb")
     table = Table(*names, title=f"{found[0]['data']}: {found[0]['rows']:,} x {found[0]['dimension']}")

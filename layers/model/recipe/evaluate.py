@@ -89,13 +89,18 @@ class Bundle:
         return _unit(np.concatenate(found))
 
 
-def main() -> None:
+def asking() -> argparse.ArgumentParser:
+    """What every measurement asks for: a bundle, the photographs, where they lie decoded, and the seed of the split."""
     ask = argparse.ArgumentParser()
     ask.add_argument("--bundle", type=Path, required=True)
     ask.add_argument("--data", type=Path, required=True)
     ask.add_argument("--cache", type=Path, required=True)
     ask.add_argument("--seed", type=int, default=7)
-    given = ask.parse_args()
+    return ask
+
+
+def main() -> None:
+    given = asking().parse_args()
     bundle = Bundle(given.bundle)
     photos = photographs(given.data, given.cache)
     _, held = split(photos.labels, given.seed)

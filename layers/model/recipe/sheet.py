@@ -1,13 +1,12 @@
 """Queries and their best held-out photographs as one picture: `python sheet.py --bundle ... --out FILE`."""
 
-import argparse
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from captions import Speaker
-from evaluate import Bundle
+from evaluate import Bundle, asking
 from pictures import photographs, split
 from PIL import Image
 
@@ -30,12 +29,8 @@ _ANSWERS = 8
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__.split(":")[0] if __doc__ else None)
-    ask.add_argument("--bundle", type=Path, required=True)
-    ask.add_argument("--data", type=Path, required=True)
-    ask.add_argument("--cache", type=Path, required=True)
+    ask = asking()
     ask.add_argument("--out", type=Path, required=True)
-    ask.add_argument("--seed", type=int, default=7)
     given = ask.parse_args()
     bundle, photos = Bundle(given.bundle), photographs(given.data, given.cache)
     _, held = split(photos.labels, given.seed)

@@ -5,12 +5,9 @@ judged on others, which neither the model nor the matrix has seen: the share of 
 class. Two collections: one of photographs that the model was trained on, one of photographs it has never seen.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
-from evaluate import Bundle
+from evaluate import Bundle, asking
 from pictures import Photographs, photographs, split
 
 from bucketlens.model.adapter import learn
@@ -44,12 +41,7 @@ UNSEEN_LEARNED = 25  # of 45 a class
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser()
-    ask.add_argument("--bundle", type=Path, required=True)
-    ask.add_argument("--data", type=Path, required=True)
-    ask.add_argument("--cache", type=Path, required=True)
-    ask.add_argument("--seed", type=int, default=7)
-    given = ask.parse_args()
+    given = asking().parse_args()
     bundle, photos = Bundle(given.bundle), photographs(given.data, given.cache)
     training, held = split(photos.labels, given.seed)
     print("precision@10 on photographs that nothing was learned from: as shipped -> labels -> pairs")

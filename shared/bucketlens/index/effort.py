@@ -23,8 +23,9 @@ NEIGHBOURS = 10
 ENOUGH = 0.994
 """The share of neighbours to be found. Rows of a collection with crops of its own pictures find more than queries that
 have none: of 262,144 photographs 0.994, the queries 0.988."""
-ROWS_PER_CANDIDATE = 60
-"""Rows of near clusters that are scanned where they lie in the time in which a graph finds one more candidate."""
+SPAN_ROWS_PER_CANDIDATE = 60
+"""Rows of near clusters that are scanned where they lie in the time in which a graph finds one more candidate: 33 of
+65,536 x 256, 30 (from memory) to 100 (from a cache) of 1,048,576 x 512."""
 WALKS = (0, 16, 24, 32, 48, 64, 96, 128)
 """Numbers of candidates that are tried."""
 SCANS = (0, 500, 1_000, 2_000, 4_000, 8_000)
@@ -84,7 +85,7 @@ def _better(one: Effort, other: Effort) -> bool:
 
 
 def _cost(effort: Effort) -> int:
-    return effort.candidates * ROWS_PER_CANDIDATE + effort.beside
+    return effort.candidates * SPAN_ROWS_PER_CANDIDATE + effort.beside
 
 
 def _rows_until(closeness: npt.NDArray[np.float32], firsts: Numbers, wanted: Numbers) -> Numbers:

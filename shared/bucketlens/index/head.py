@@ -198,7 +198,7 @@ def map_head(path: Path) -> Head:
             Coding(np.array(said["mean"], dtype=np.float32), said["scale"]),
             said["vectors_at"],
             said["codes_at"],
-            Effort(**said["effort"]) if said.get("effort") else None,
+            Effort(**said["effort"]) if said["effort"] else None,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise Corrupt(

@@ -20,9 +20,6 @@ from bucketlens.records import Vector
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
 
-USUAL = Effort(64, 1_000, 0.0)
-"""Of a graph whose head says nothing."""
-
 
 class Near(Protocol):
     """How rows are found by their codes."""
@@ -108,10 +105,7 @@ class Part:
     @property
     def effort(self) -> Effort | None:
         """What a search through the part's graph takes; None where there is no graph."""
-        head = self.source.head
-        if head is None or self.source.graph is None:
-            return None
-        return head.effort or USUAL
+        return self.source.head.effort if self.source.head else None
 
     def matching(self, condition: Filter) -> Mask:
         """Which rows count and pass the filter, (n,); read-only."""
