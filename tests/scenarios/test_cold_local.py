@@ -1,0 +1,79 @@
+"""How shards become local, and what may come between."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.large import Large, answer, found_keys
+from tests.support.table import COLLECTION
+
+from bucketlens.errors import Corrupt
+from bucketlens.filters import parse
+from bucketlens.search.files import SnapshotGone
+from bucketlens.search.parts import search_view
+from bucketlens.search.plan import Path as SearchPath
+from bucketlens.search.view import View
+
+PATIENCE_S = 60.0
+
+
+def test_an_exact_search_is_exact_also_from_nothing(large: Large) -> None:
+    query = large.near(80)
+    answered = answer(large.table().views(), query, exact=True, k=50)
+    assert answered.certificate["mode"] == "exact"
+    assert found_keys(answered) == large.true(query, 50)
+
+
+def test_the_background_brings_searched_shards_local_and_the_next_search_is_warm(large: Large) -> None:
+    views = large.table().views(hydrate=True)
+    first = answer(views, large.near(90))
+    assert first.certificate["shards_cold"] == 1
+    assert views.reach.hydrator is not None
+    assert views.reach.hydrator.wait(PATIENCE_S)
+    second = answer(views, large.near(90), explain=True)
+    assert (second.certificate["shards_cold"], second.certificate["gets"]) == (0, 1)
+    assert second.hits == first.hits
+    paths = {part["path"] for part in second.certificate["plan"]}  # type: ignore[attr-defined]
+    assert len(paths) == 1
+    assert paths <= {SearchPath.GRAPH.value, SearchPath.CLUSTERS.value}
+
+
+def test_a_shard_larger_than_the_disk_stays_cold_and_is_searched_all_the_same(large: Large) -> None:
+    views = large.table().views(hydrate=True)
+    views.reach.files.budget = 3_000_000
+    for number in (1, 2):
+        assert answer(views, large.near(number)).certificate["shards_cold"] == 1
+        assert views.reach.hydrator is not None
+        assert views.reach.hydrator.wait(PATIENCE_S)
+
+
+def test_a_disk_that_refuses_leaves_the_shard_cold_and_searchable(large: Large) -> None:
+    views = large.table().views(hydrate=True)
+    ref = views.view(COLLECTION, strong=True).snapshot.manifest.shards[0].parts["vectors.arrow"]
+    (large.folder / "t0" / "0" / f"{ref.checksum}-vectors.arrow" / "in the way").mkdir(parents=True)
+    for number in (1, 2):
+        assert answer(views, large.near(number)).certificate["shards_cold"] == 1
+        assert views.reach.hydrator is not None
+        assert views.reach.hydrator.wait(PATIENCE_S)
+
+
+def test_a_shard_whose_bytes_are_not_the_manifests_is_not_searched_once_that_is_known(large: Large) -> None:
+    view: View = large.table().view()
+    ref = view.snapshot.manifest.shards[0].parts["graph.usearch"]
+    body = bytearray(large.store.get(ref.key).body)
+    body[-1] ^= 1
+    large.store.swap(ref.key, bytes(body), large.store.get(ref.key).etag)
+    views = large.table().views(hydrate=True)
+    answer(views, large.near(3))
+    assert views.reach.hydrator is not None
+    assert views.reach.hydrator.wait(PATIENCE_S)
+    with pytest.raises(Corrupt):
+        answer(views, large.near(3))
+
+
+def test_a_shard_swept_between_snapshot_and_search_says_so(large: Large) -> None:
+    view = large.table().view()
+    for part, ref in view.snapshot.manifest.shards[0].parts.items():
+        if part != "head.arrow":
+            large.store.delete(ref.key)
+    with pytest.raises(SnapshotGone):
+        search_view(view, large.near(5), parse({}), 10, exact=False)
