@@ -8,7 +8,8 @@ import numpy as np
 
 from bucketlens.index import graph
 from bucketlens.index.effort import ENOUGH, Effort, measure, strangers
-from bucketlens.index.vectors import cosines_int8, exact_cosines, to_int8
+from bucketlens.index.rounded import cosines_int8, to_int8
+from bucketlens.index.vectors import exact_cosines
 
 ROWS, DIMENSION, CLUSTER = 6_000, 24, 100
 
@@ -56,7 +57,7 @@ def test_when_nothing_finds_enough_the_effort_is_what_finds_most() -> None:
 
 def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path) -> None:
     rows = vectors(0.6)
-    effort = graph.build(
+    effort, _ = graph.build(
         rows,
         1,
         tmp_path / "graph",

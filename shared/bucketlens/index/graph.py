@@ -1,4 +1,4 @@
-"""The HNSW graph of a shard: usearch over full-range int8 rows, keyed by row number, memory-mapped."""
+"""The HNSW graph of a shard: usearch over rounded rows, slot by slot in the order of the shard, memory-mapped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.block import Halves
 from bucketlens.index.effort import strangers
-from bucketlens.index.vectors import Numbers, query_int8, to_int8
+from bucketlens.index.rounded import Bytes, query_int8, to_int8, turn
+from bucketlens.index.slots import rows_by_slot, sort_by_key
+from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
 T = TypeVar("T")
@@ -40,6 +42,11 @@ class Graph:
         index.view(str(path))
         return cls(index)
 
+    @staticmethod
+    def rows(path: Path) -> Bytes:
+        """The shard's rows in the same file, (n, d) rounded, mapped. Raises Corrupt."""
+        return rows_by_slot(path)
+
     def __len__(self) -> int:
         return len(self._index)
 
@@ -53,8 +60,10 @@ class Graph:
         return np.asarray(matches.keys, dtype=np.int64)
 
 
-def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Numbers], T]) -> T:
+def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Numbers], T]) -> tuple[T, float]:
     """Write the graph over (n, d) rows as usearch's own file. Time grows as n log n; rows are converted in chunks.
+
+    Gives what ``trial`` said, and the largest angle by which a row was turned when it was rounded.
 
     Rows are linked in a random order, always the same. In the order of their clusters the early links would all lie
     within few of them: with 12 / 40 and 64 candidates, recall@10 was 0.932 instead of 0.977 on the rows above. Before
@@ -63,16 +72,21 @@ def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Num
     index = _empty(vectors.shape[1])
     order = np.random.default_rng(0).permutation(len(vectors))
     known = len(order) - strangers(len(order))
-    for start in range(0, known, _CHUNK):
-        _add(index, vectors, order[start : min(start + _CHUNK, known)], threads)
+    turns = [
+        _add(index, vectors, order[start : min(start + _CHUNK, known)], threads) for start in range(0, known, _CHUNK)
+    ]
     told = trial(Graph(index), np.sort(order[known:]))
-    _add(index, vectors, order[known:], threads)
+    turns.append(_add(index, vectors, order[known:], threads))
     index.save(str(path))
-    return told
+    sort_by_key(path)
+    return told, max(turns)
 
 
-def _add(index: Index, vectors: Halves, rows: Numbers, threads: int) -> None:
-    index.add(rows.astype(np.uint64), to_int8(vectors[rows]), threads=threads)
+def _add(index: Index, vectors: Halves, rows: Numbers, threads: int) -> float:
+    held = vectors[rows]
+    rounded = to_int8(held)
+    index.add(rows.astype(np.uint64), rounded, threads=threads)
+    return turn(held, rounded)
 
 
 def _empty(dimension: int) -> Index:

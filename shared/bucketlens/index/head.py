@@ -27,9 +27,9 @@ from bucketlens.index.block import Mask
 from bucketlens.index.codes import Coding
 from bucketlens.index.effort import Effort
 from bucketlens.index.fields import Place
+from bucketlens.index.rounded import cosines_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
-from bucketlens.index.vectors import cosines_int8
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 _HASH_BYTES, _ROW_BYTES, _HALF_BYTES = 8, 4, 2
@@ -88,7 +88,7 @@ class Outline:
 @dataclass(frozen=True)
 class Head:
     """An outline, and what belongs to the vectors: (clusters, d) int8 centroids, the coding, where values begin, and
-    the effort that a search for the nearest rows takes where there is a graph."""
+    where there is a graph the effort that a search for the nearest rows takes, and the largest ``turn`` of a row."""
 
     outline: Outline
     centroids: npt.NDArray[np.int8]
@@ -96,6 +96,7 @@ class Head:
     vectors_at: int
     codes_at: int
     effort: Effort | None = None
+    turn: float = 0.0
 
     @property
     def dimension(self) -> int:
@@ -164,6 +165,7 @@ def pack(head: Head, model: ModelIdentity) -> bytes:
         "mean": [round(component, 7) for component in head.coding.mean.tolist()],
         "scale": head.coding.scale,
         "effort": asdict(head.effort) if head.effort else None,
+        "turn": head.turn,
         "fields": outline.fields,
         "newest": str(outline.newest),
         "columns": {name: asdict(column) for name, column in outline.columns.items()},
@@ -199,6 +201,7 @@ def map_head(path: Path) -> Head:
             said["vectors_at"],
             said["codes_at"],
             Effort(**said["effort"]) if said["effort"] else None,
+            said["turn"],
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise Corrupt(

@@ -85,6 +85,11 @@ class Pile:
         """Rows in memory have no clusters."""
         return
 
+    @property
+    def rounded(self) -> None:
+        """Rows in memory are found by their codes."""
+        return
+
     def near(self, query: Vector, mask: Mask, count: int) -> npt.NDArray[np.int64]:
         """About the ``count`` nearest of the rows of a mask (n,), ascending, by codes.
 

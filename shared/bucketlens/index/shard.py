@@ -20,9 +20,9 @@ from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.mask import Masks
+from bucketlens.index.rounded import Rounded, to_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
-from bucketlens.index.vectors import to_int8
 from bucketlens.records import ModelIdentity, Sequencer
 
 ROWS, VECTORS, CODES = "rows.arrow", "vectors.arrow", "codes.arrow"
@@ -65,6 +65,11 @@ class Shard:
     def graph(self) -> graph.Graph | None:
         """The graph over all rows, deleted ones included, or None for a small shard."""
         return graph.Graph.map(self._locate(GRAPH), self.vectors.shape[1]) if GRAPH in self._parts else None
+
+    @cached_property
+    def rounded(self) -> Rounded | None:
+        """The rows as the graph holds them, mapped, or None for a small shard."""
+        return Rounded(graph.Graph.rows(self._locate(GRAPH)), self.head.turn) if GRAPH in self._parts else None
 
     def find(self, keys: Sequence[str], wanted: npt.NDArray[np.uint64]) -> dict[str, int]:
         """Row numbers of those of the keys that the shard holds. ``wanted`` are the keys' hashes (``key_hashes``)."""
@@ -151,7 +156,8 @@ def rebuild(
         return measure(held, asking, links.nearest, head.closeness, outline.firsts)
 
     if len(held) >= GRAPH_MIN_ROWS:
-        head = replace(head, effort=graph.build(held, threads, folder / GRAPH, effort))
+        taken, turn = graph.build(held, threads, folder / GRAPH, effort)
+        head = replace(head, effort=taken, turn=turn)
     (folder / HEAD).write_bytes(pack(head, model))
     return {part: folder / part for part in changing(len(held))}
 

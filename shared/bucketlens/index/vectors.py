@@ -1,4 +1,4 @@
-"""Distances between a query and stored vectors, on numkong's SIMD kernels; and the integer form that graphs hold."""
+"""Distances between a query and stored vectors, on numkong's SIMD kernels."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ SUMMING_ERROR = 1e-4
 """What the kernels' own sums may be off by; a test finds no more than a third of it."""
 
 _AT_ONCE = 1_024
-"""Rows gathered before they are scanned: 1 MiB at 512 dimensions, which stays in the cache of a core."""
+"""Float16 rows gathered before they are scanned, twice as many int8: 1 MiB at 512 dimensions, which stays in the cache
+of a core."""
 _FEW = 64
-"""So many scores are sorted at once sooner than the best are parted from the rest."""
+"""So many scores are sorted at once sooner than the best are parted from the rest, and so many rows scored in float32
+sooner than first in float16."""
 _NONE = np.zeros(0, np.int64)
 _DENSE = 2
 """Stretches with at least every second row wanted are scanned where they are mapped instead."""
@@ -30,22 +32,30 @@ _DENSE = 2
 def rough_cosines(query: Vector, vectors: Halves, rows: Numbers) -> npt.NDArray[np.float32]:
     """Cosine of the query to the rows of these numbers, ascending; shape (len(rows),), off by ``slack`` at most.
 
-    ``vectors`` are (n, d), mapped or not; what is gathered of them at once is a small piece.
+    ``vectors`` are (n, d), mapped or not.
     """
-    rounded = query.astype(np.float16)[None, :]
+    return cosines_among(query.astype(np.float16), vectors, rows)
+
+
+def cosines_among(asked: npt.NDArray[Any], vectors: npt.NDArray[Any], rows: Numbers) -> npt.NDArray[np.float32]:
+    """Cosine of one row (d,) to those of (n, d) with these numbers, ascending; shape (len(rows),). All float16 or int8.
+
+    What is gathered at once is a small piece.
+    """
     scores = np.empty(len(rows), dtype=np.float32)
-    buffer: Halves | None = None
-    for at in range(0, len(rows), _AT_ONCE):
-        part = rows[at : at + _AT_ONCE]
+    buffer: npt.NDArray[Any] | None = None
+    at_once = 2 * _AT_ONCE // vectors.itemsize
+    for at in range(0, len(rows), at_once):
+        part = rows[at : at + at_once]
         first, end = int(part[0]), int(part[-1]) + 1
         if end - first == len(part):
-            found = _angular(rounded, vectors[first:end])
+            found = _angular(asked, vectors[first:end])
         elif end - first <= _DENSE * len(part):
-            found = _angular(rounded, vectors[first:end])[part - first]
+            found = _angular(asked, vectors[first:end])[part - first]
         else:
             if buffer is None:
-                buffer = np.empty((min(len(rows), _AT_ONCE), vectors.shape[1]), dtype=np.float16)
-            found = _angular(rounded, np.take(vectors, part, axis=0, out=buffer[: len(part)], mode="clip"))
+                buffer = np.empty((min(len(rows), at_once), vectors.shape[1]), dtype=vectors.dtype)
+            found = _angular(asked, np.take(vectors, part, axis=0, out=buffer[: len(part)], mode="clip"))
         scores[at : at + len(part)] = found
     return scores
 
@@ -59,7 +69,7 @@ def ranked(
     the k-th than it can err. Ties are in order of row.
     """
     rows = groups[0] if len(groups) == 1 else np.concatenate([*groups, _NONE])
-    if len(rows) > k:
+    if len(rows) > max(k, _FEW):
         rough = np.concatenate([rough_cosines(query, vectors, group) for group in groups])
         rows = rows[rough >= np.partition(rough, len(rough) - k)[len(rough) - k] - 2 * slack(query)]
     if len(groups) > 1:
@@ -76,19 +86,6 @@ def slack(query: Vector) -> float:
     takes away, and what the kernels' sums add."""
     lost = query - query.astype(np.float16).astype(np.float32)
     return math.sqrt(np.vecdot(lost, lost) / max(float(np.vecdot(query, query)), 1e-24)) + SUMMING_ERROR
-
-
-def cosines_int8(
-    query: Vector, rows: npt.NDArray[np.int8], lengths: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Cosine of the query to each of (n, d) full-range int8 rows whose lengths are (n,); shape (n,). Error about 0.01.
-
-    The kernel for inner products takes half the time of the one that finds the lengths as well.
-    """
-    asked = query_int8(query)
-    wide = asked.astype(np.float32)
-    products = np.asarray(numkong.cdist(asked[None, :], rows, "dot"))[0].astype(np.float32)
-    return np.asarray(products / np.maximum(lengths * np.sqrt(np.vecdot(wide, wide)), 1e-12))
 
 
 def differing_bits(code: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -109,19 +106,6 @@ def exact_cosines(query: Vector, rows: Halves) -> npt.NDArray[np.float32]:
     return np.asarray(np.minimum(np.maximum(cosines, -1.0), 1.0), dtype=np.float32)
 
 
-def to_int8(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.int8]:
-    """Each row scaled so that its largest component is +-127. Cosine ignores the scale, so all 256 levels serve."""
-    wide = rows.astype(np.float32)
-    peaks = np.abs(wide).max(axis=1, keepdims=True)
-    return np.asarray(np.round(wide / np.maximum(peaks, 1e-12) * 127.0), dtype=np.int8)
-
-
-def query_int8(query: Vector) -> npt.NDArray[np.int8]:
-    """The same of one vector (d,), in half the time."""
-    peak = max(float(np.abs(query).max()), 1e-12)
-    return np.asarray(np.rint(query * np.float32(127.0 / peak)), dtype=np.int8)
-
-
 def best(scores: npt.NDArray[np.float32], k: int) -> Numbers:
     """Positions of the k highest scores in descending order; ties keep the order of the rows."""
     if len(scores) <= max(k, _FEW):
@@ -131,6 +115,12 @@ def best(scores: npt.NDArray[np.float32], k: int) -> Numbers:
     return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
 
 
-def _angular(query: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def inner_products(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Of one row (d,) and each of (n, d); shape (n,). All float16 or int8."""
+    found = np.asarray(numkong.cdist(asked[None, :], rows, "dot"), dtype=np.float32)
+    return np.asarray(found[0])
+
+
+def _angular(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     # The kernels' own output type: asking for float32 takes a path that is seven times slower (numkong 7.8).
-    return np.asarray(1.0 - np.asarray(numkong.cdist(query, rows, "angular"))[0])
+    return np.asarray(1.0 - np.asarray(numkong.cdist(asked[None, :], rows, "angular"))[0])

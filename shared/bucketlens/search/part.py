@@ -15,6 +15,7 @@ from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
 from bucketlens.index.mask import evaluate
+from bucketlens.index.rounded import Rounded
 from bucketlens.records import Vector
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Rows(Protocol):
         """The clusters the rows stand in, if they do."""
         ...
 
+    @property
+    def rounded(self) -> Rounded | None:
+        """The same rows in half the bytes, if there are any."""
+        ...
+
     def passing(self, condition: Filter) -> Mask:
         """Which rows pass a filter, (n,), counting or not; read-only."""
         ...
@@ -81,6 +87,11 @@ class HeldRows:
     @property
     def head(self) -> Head | None:
         """Rows in memory have no clusters."""
+        return None
+
+    @property
+    def rounded(self) -> Rounded | None:
+        """Rows in memory are few."""
         return None
 
     def passing(self, condition: Filter) -> Mask:

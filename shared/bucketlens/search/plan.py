@@ -36,6 +36,8 @@ ROWS_PER_CODED = 8
 ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.25 and 5.8 microseconds
 of one busy core, 512 dimensions."""
+LEAST_ROUNDED = 2_000
+"""Candidates that are compared in eight bits a component first: of fewer, sifting twice takes longer."""
 PROBES = 36
 """Clusters a cold search reads the codes of at least, over all shards together, as far as its budget goes."""
 PROBED_ROWS = 200

@@ -14,7 +14,7 @@ from bucketlens.index.effort import Effort
 from bucketlens.index.vectors import Numbers, ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Part
-from bucketlens.search.plan import BESIDE_CLUSTERS, Choice, Path, choose, enough, wider
+from bucketlens.search.plan import BESIDE_CLUSTERS, LEAST_ROUNDED, Choice, Path, choose, enough, wider
 
 _NONE = np.zeros(0, np.int64)
 
@@ -83,6 +83,9 @@ def _search(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> Found:
         candidates, scanned, choice = _approach(sifted, query, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [np.flatnonzero(mask)], matched
+    rounded = part.source.rounded
+    if rounded is not None and sum(map(len, candidates)) >= LEAST_ROUNDED:
+        candidates = rounded.nearest(query, candidates, k)
     rows, scores = ranked(query, part.source.vectors, candidates, k)
     return Found(part, rows, scores, matched, scanned, choice)
 

@@ -1,0 +1,87 @@
+"""Rows rounded to eight bits a component: what graphs hold, and a first look at many rows.
+
+Each row is scaled so that its largest component is 127. Angles ignore the scale, so all levels serve; what rounding
+does to a row turns it, by about 0.007 (radians) and never by more than was measured when it was rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bucketlens.index.vectors import Numbers, cosines_among, inner_products
+from bucketlens.records import Vector
+
+Bytes = npt.NDArray[np.int8]
+
+_KERNEL_ERROR = 1e-6
+"""Ten times what a test finds of the kernel's cosines of int8 rows."""
+_PEAK = 127.0
+_LEAST = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """(n, d) int8 rows, mapped or not, each within ``angle`` radians of the row it stands for."""
+
+    rows: Bytes
+    angle: float
+
+    def nearest(self, query: Vector, groups: Sequence[Numbers], k: int) -> list[Numbers]:
+        """Of each group of row numbers, ascending, those that may be among the k nearest of all of them: every row that
+        is, and few others.
+
+        A row's angle to the query and that of their rounded forms differ by ``angle`` and the query's own turn at most,
+        so what lies behind the k-th by more than twice that is out. Of 50,000 rows that know nothing of the query about
+        200 are left for k = 10. Takes half the time of float16, which has twice the bytes.
+        """
+        asked = query_int8(query)
+        cosines = [cosines_among(asked, self.rows, group) for group in groups]
+        every = np.concatenate(cosines)
+        if len(every) <= k:
+            return list(groups)
+        kth = min(1.0, float(np.partition(every, len(every) - k)[len(every) - k]))
+        farthest = math.acos(max(-1.0, kth)) + 2 * (self.angle + turn(query, asked))
+        least = math.cos(min(math.pi, farthest)) - 2 * _KERNEL_ERROR
+        return [group[found >= least] for group, found in zip(groups, cosines, strict=True)]
+
+
+def to_int8(rows: npt.NDArray[np.floating]) -> Bytes:
+    """(n, d) rows, each scaled so that its largest component is +-127."""
+    wide = rows.astype(np.float32)
+    peaks = np.abs(wide).max(axis=1, keepdims=True)
+    return np.asarray(np.round(wide / np.maximum(peaks, _LEAST) * _PEAK), dtype=np.int8)
+
+
+def query_int8(query: Vector) -> Bytes:
+    """The same of one vector (d,), in half the time."""
+    peak = max(float(np.abs(query).max()), _LEAST)
+    return np.asarray(np.rint(query * np.float32(_PEAK / peak)), dtype=np.int8)
+
+
+def turn(rows: npt.NDArray[np.floating], rounded: Bytes) -> float:
+    """The largest angle between rows (n, d), or one (d,), and their rounded forms, in radians; 0 for rows of zeros.
+
+    The distance of a row to the line of its form is at most that to the form scaled back: that over the length is no
+    less than the angle's sine.
+    """
+    wide = np.atleast_2d(rows).astype(np.float32)
+    forms = np.atleast_2d(rounded).astype(np.float32)
+    off = wide - forms * (np.abs(wide).max(axis=1, keepdims=True) / np.float32(_PEAK))
+    sines = np.sqrt(np.vecdot(off, off) / np.maximum(np.vecdot(wide, wide), _LEAST**2))
+    return math.asin(min(1.0, float(sines.max(initial=0.0)) * (1 + 1e-5)))
+
+
+def cosines_int8(query: Vector, rows: Bytes, lengths: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Cosine of the query to each of (n, d) rounded rows whose lengths are (n,); shape (n,). Error about 0.01.
+
+    The kernel for inner products takes half the time of the one that finds the lengths as well.
+    """
+    asked = query_int8(query)
+    wide = asked.astype(np.float32)
+    products = inner_products(asked, rows)
+    return np.asarray(products / np.maximum(lengths * np.sqrt(np.vecdot(wide, wide)), _LEAST))
