@@ -106,7 +106,7 @@ def test_filters_and_deletes_make_no_answer_short_and_let_no_wrong_row_in(
     if around:  # nothing is left of the clusters that are nearest
         live[np.argsort(-(whole.source.vectors.astype(np.float32) @ query))[: int(deleted * ROWS)]] = False
     source = Told(whole.source, effort) if effort else whole.source
-    matching = live & whole.source.passing(condition)
+    matching = live & whole.source.passing(condition).mask
     (found,) = search_parts([Part(whole.name, source, live)], query, condition, k, exact=False)
     assert found.matched == np.count_nonzero(matching)
     assert len(set(found.rows.tolist())) == len(found.rows) == min(k, found.matched), "never fewer than match"
@@ -122,7 +122,7 @@ def test_filters_and_deletes_make_no_answer_short_and_let_no_wrong_row_in(
 def test_neighbours_on_islands_are_found_with_and_without_a_filter(large: Large) -> None:
     vectors = large.part.source.vectors
     for condition in (parse({}), parse({"lot": {"$lt": 0.97}})):
-        matching, shared, paths = large.part.matching(condition), 0.0, set()
+        matching, shared, paths = large.part.matching(condition).mask, 0.0, set()
         for row in range(0, ROWS, ROWS // 60):
             query = unit(vectors[[row]].astype(np.float32) + 0.1 * large.directions[[row % AXES]])[0]
             (found,) = search_parts([large.part], query, condition, 10, exact=False)
@@ -148,5 +148,5 @@ def test_a_filter_far_from_the_query_ends_in_an_exact_answer(large: Large) -> No
     (found,) = search_parts([large.part], query, condition, 10, exact=False)
     assert found.matched > 50_000
     assert (found.choice.path, found.scanned) == (SearchPath.EXACT, found.matched)
-    matching = large.part.matching(condition)
+    matching = large.part.matching(condition).mask
     assert np.array_equal(found.scores, np.sort(exact_cosines(query, large.part.source.vectors[matching]))[::-1][:10])

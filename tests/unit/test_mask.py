@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand, Or, Present, matches, parse
 from bucketlens.index.columns import encode, unify
-from bucketlens.index.mask import Masks, evaluate
+from bucketlens.index.mask import Masks, Passing, evaluate
 from bucketlens.records import Metadata, Value
 
 DATES = ["2024-05-01", "2024-05-01T00:00Z", "2024-05-01T02:00:00+02:00", "2025-01-01"]
@@ -87,14 +87,17 @@ def test_masks_are_computed_once_and_the_least_recently_used_go_first() -> None:
     masks = Masks(budget=250)
     one, two, three = (parse({"a": n}) for n in range(3))
     first = masks.get(one, table)
-    assert first.tolist() == evaluate(one, table).tolist()
+    assert first.mask.tolist() == evaluate(one, table).tolist()
     second = masks.get(two, table)
     assert masks.get(one, table) is first
     masks.get(three, table)
     assert masks.get(one, table) is first
     assert masks.get(two, table) is not second, "there was room for two"
     with pytest.raises(ValueError, match="read-only"):
-        first[0] = True
+        first.mask[0] = True
+    assert first.numbers is not None
+    with pytest.raises(ValueError, match="read-only"):
+        first.numbers[0] = 1
 
 
 @given(FILTERS, FILTERS)
@@ -102,8 +105,21 @@ def test_filters_that_python_calls_equal_may_mean_different_things(one: Filter, 
     table = as_table([{"a": value} for value in (True, 1.0, 0.0, -0.0, False, "1", "true")])
     masks = Masks()
     for condition in (one, other, Compare("a", "eq", True), Compare("a", "eq", 1.0)):
-        assert masks.get(condition, table).tolist() == evaluate(condition, table).tolist()
+        assert masks.get(condition, table).mask.tolist() == evaluate(condition, table).tolist()
 
 
 def test_the_key_can_be_filtered_through_remembered_masks() -> None:
-    assert Masks().get(parse({"key": "1"}), as_table([{}, {}])).tolist() == [False, True]
+    assert Masks().get(parse({"key": "1"}), as_table([{}, {}])).mask.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("passing", [0, 1, 3, 4, 97, 100])
+def test_the_numbers_of_few_rows_are_those_of_the_mask(passing: int) -> None:
+    found = Passing.of(parse({"a": {"$lt": passing}}), as_table([{"a": n} for n in range(100)]))
+    assert np.count_nonzero(found.mask) == passing
+    if passing <= 3:
+        assert found.numbers is not None
+        assert found.numbers.tolist() == np.flatnonzero(found.mask).tolist()
+        assert found.nbytes == 100 + 8 * passing
+    else:
+        assert found.numbers is None
+        assert found.nbytes == 100

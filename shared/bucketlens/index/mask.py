@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -20,8 +21,10 @@ from bucketlens.values import as_instant
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-MASK_BYTES = 4 * 2**20
-"""Masks remembered for each shard: sixteen filters over 262,144 rows."""
+MASK_BYTES = 8 * 2**20
+"""Masks remembered for each shard: six filters over 1,048,576 rows at least."""
+_FEW = 32
+"""One row of so many that passes, or fewer: then their numbers take no more than a quarter of the mask's bytes."""
 
 _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = {
     "eq": pc.equal,
@@ -53,38 +56,62 @@ def evaluate(condition: Filter, table: pa.Table) -> Mask:
             return _among(field, values, table)
 
 
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending. Read-only."""
+
+    mask: Mask
+    numbers: npt.NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, condition: Filter, rows: pa.Table) -> Passing:
+        """Which of these rows pass, by their metadata and their key."""
+        mask = evaluate(condition, filterable(rows))
+        mask.flags.writeable = False
+        few = _FEW * int(np.count_nonzero(mask)) <= len(mask)
+        numbers = np.flatnonzero(mask) if few else None
+        if numbers is not None:
+            numbers.flags.writeable = False
+        return cls(mask, numbers)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory this takes."""
+        return self.mask.nbytes + (0 if self.numbers is None else self.numbers.nbytes)
+
+
 class Masks:
-    """The masks of filters over the rows of one shard, which never change; the least recently used are dropped beyond
+    """What filters say of the rows of one shard, which never change; the least recently used are dropped beyond
     ``budget`` bytes. Thread-safe: who asks at the same time may compute the same."""
 
     def __init__(self, budget: int = MASK_BYTES) -> None:
         self._budget = budget
-        self._held: OrderedDict[str, Mask] = OrderedDict()
+        self._held: OrderedDict[str, Passing] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, condition: Filter, rows: pa.Table) -> Mask:
-        """Which rows pass, (n,), read-only. ``rows`` must be the same at every call."""
+    def get(self, condition: Filter, rows: pa.Table) -> Passing:
+        """Which rows pass. ``rows`` must be the same at every call."""
         name = repr(condition)  # of two equal filters one may mean the number 1 and the other True
         with self._lock:
             if name in self._held:
                 self._held.move_to_end(name)
                 return self._held[name]
-        mask = evaluate(condition, filterable(rows))
-        mask.flags.writeable = False
+        passing = Passing.of(condition, rows)
         with self._lock:
-            self._held[name] = mask
-            while len(self._held) * len(mask) > self._budget:
+            self._held[name] = passing
+            while sum(held.nbytes for held in self._held.values()) > self._budget:
                 self._held.popitem(last=False)
-        return mask
+        return passing
 
 
 def _all(parts: tuple[Filter, ...], table: pa.Table) -> Mask:
-    found = np.ones(table.num_rows, np.bool_)
+    found: Mask | None = None
     for part in parts:
+        passing = evaluate(part, table)
+        found = passing if found is None else np.bitwise_and(found, passing, out=found)
         if not found.any():
             break
-        found &= evaluate(part, table)
-    return found
+    return np.ones(table.num_rows, np.bool_) if found is None else found
 
 
 def _present(field: str, table: pa.Table) -> Mask:
@@ -128,10 +155,11 @@ def _is_in(kind: Type, among: list[Any]) -> Callable[[pa.ChunkedArray], pa.Chunk
 
 def _where(table: pa.Table, kind: Type, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
     """Rows whose cell of that type passes; null does not."""
-    found = np.zeros(table.num_rows, np.bool_)
+    found: Mask | None = None
     for position in table.schema.get_all_field_indices(column_name(kind, field)):
-        found |= _numpy(test(table.column(position)))
-    return found
+        passing = _numpy(test(table.column(position)))
+        found = passing if found is None else np.bitwise_or(found, passing, out=found)
+    return np.zeros(table.num_rows, np.bool_) if found is None else found
 
 
 def _where_any(table: pa.Table, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
@@ -145,8 +173,11 @@ def _where_any(table: pa.Table, field: str, test: Callable[[pa.ChunkedArray], pa
 
 
 def _numpy(passed: pa.ChunkedArray) -> Mask:
-    found: Mask = pc.fill_null(passed, False).to_numpy()
-    return found
+    """The same as bytes, false for null. numpy unpacks bits in a tenth of the time that Arrow takes."""
+    joined = pc.fill_null(passed, False).combine_chunks()
+    bits = np.frombuffer(joined.buffers()[1], dtype=np.uint8)
+    end = joined.offset + len(joined)
+    return np.unpackbits(bits, count=end, bitorder="little")[joined.offset :].view(np.bool_)
 
 
 def _scalar(kind: Type, value: str | float | bool | datetime) -> pa.Scalar:

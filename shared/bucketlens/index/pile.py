@@ -13,9 +13,9 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import columns
-from bucketlens.index.block import Block, Halves, Mask, filterable, keys_of
+from bucketlens.index.block import Block, Halves, Mask, keys_of
 from bucketlens.index.codes import Coded, Codes, signs, width
-from bucketlens.index.mask import evaluate
+from bucketlens.index.mask import Passing
 from bucketlens.records import Vector
 
 
@@ -97,9 +97,9 @@ class Pile:
         """
         return self.room.coded_to(self.count).nearest(query, mask, count)
 
-    def passing(self, condition: Filter) -> Mask:
-        """Which rows pass a filter, (n,)."""
-        return evaluate(condition, filterable(self.rows))
+    def passing(self, condition: Filter) -> Passing:
+        """Which rows pass a filter."""
+        return Passing.of(condition, self.rows)
 
     def keys(self, start: int) -> list[str]:
         """Keys of the rows from ``start`` on."""

@@ -14,12 +14,12 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, fields, graph
-from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at, sequencers_at
+from bucketlens.index.block import Halves, Vectors, filterable, keys_at, sequencers_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
-from bucketlens.index.mask import Masks
+from bucketlens.index.mask import Masks, Passing
 from bucketlens.index.rounded import Rounded, to_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
@@ -52,8 +52,8 @@ class Shard:
         """(n, dimension) float16, mapped: one contiguous array."""
         return arrow.vector_array(arrow.map_file(self._locate(VECTORS)).column("vector"))
 
-    def passing(self, condition: Filter) -> Mask:
-        """Which rows pass a filter, (n,), deleted ones included; read-only, and remembered for the next time."""
+    def passing(self, condition: Filter) -> Passing:
+        """Which rows pass a filter, deleted ones included; remembered for the next time."""
         return self._masks.get(condition, self.rows)
 
     @cached_property

@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
-from bucketlens.index.block import Mask
-from bucketlens.index.effort import Effort
 from bucketlens.index.vectors import Numbers, ranked
 from bucketlens.records import Vector
-from bucketlens.search.part import Part
+from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import BESIDE_CLUSTERS, LEAST_ROUNDED, Choice, Path, choose, enough, wider
 
 _NONE = np.zeros(0, np.int64)
@@ -36,64 +34,48 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
 
     Scores are float32 cosines. A part searched by the exact path gives its true k best.
     """
-    sifted = [_Sifted.of(part, filter) for part in parts]
-    among = sum(one.matched for one in sifted)
+    every = [part.matching(filter) for part in parts]
+    among = sum(one.count for one in every)
     return [
         _search(
             one,
             query,
             k,
             choose(
-                len(one.mask),
-                one.matched,
+                len(one.part.live),
+                one.count,
                 k,
                 among=among,
                 filtered=filter != ALWAYS,
-                effort=one.effort,
+                effort=one.part.effort if one.count else None,
                 has_codes=one.part.near is not None,
                 exact=exact,
             ),
         )
-        for one in sifted
+        for one in every
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sifted:
-    """A part, which of its rows count and pass the filter, how many, and what its graph takes if it has one."""
-
-    part: Part
-    mask: Mask
-    matched: int
-    effort: Effort | None
-
-    @classmethod
-    def of(cls, part: Part, filter: Filter) -> _Sifted:
-        mask = part.matching(filter)
-        matched = part.count if mask is part.live else int(np.count_nonzero(mask))
-        return cls(part, mask, matched, part.effort if matched else None)
-
-
-def _search(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> Found:
-    part, mask, matched = sifted.part, sifted.mask, sifted.matched
+def _search(matching: Matching, query: Vector, k: int, choice: Choice) -> Found:
+    part = matching.part
     candidates, scanned = list[Numbers](), 0
     if part.near is not None and choice.path is Path.CODES:
-        candidates, scanned = [part.near(query, mask, choice.candidates)], matched
+        candidates, scanned = [part.near(query, matching.mask, choice.candidates)], matching.count
     elif choice.path is not Path.EXACT:
-        candidates, scanned, choice = _approach(sifted, query, k, choice)
+        candidates, scanned, choice = _approach(matching, query, k, choice)
     if choice.path is Path.EXACT:
-        candidates, scanned = [np.flatnonzero(mask)], matched
+        candidates, scanned = [matching.numbers], matching.count
     rounded = part.source.rounded
     if rounded is not None and sum(map(len, candidates)) >= LEAST_ROUNDED:
         candidates = rounded.nearest(query, candidates, k)
     rows, scores = ranked(query, part.source.vectors, candidates, k)
-    return Found(part, rows, scores, matched, scanned, choice)
+    return Found(part, rows, scores, matching.count, scanned, choice)
 
 
-def _approach(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
+def _approach(matching: Matching, query: Vector, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and the exact path, when a scan would be cheaper."""
-    head, graph, mask = sifted.part.source.head, sifted.part.source.graph, sifted.mask
+    head, graph, mask = matching.part.source.head, matching.part.source.graph, matching.mask
     near = head.near(query, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
     groups = [np.flatnonzero(mask[first:end]) + first for first, end in near]
     held = sum(map(len, groups))
@@ -102,7 +84,7 @@ def _approach(sifted: _Sifted, query: Vector, k: int, choice: Choice) -> tuple[l
         passing = walked[mask[walked]]
         if (len(passing) if choice.candidates else held) >= enough(k):
             return [_outside(passing, near), *groups], len(walked) + held, choice
-        choice = wider(choice, len(passing), sifted.matched, k)
+        choice = wider(choice, len(passing), matching.count, k)
     return [], 0, choice
 
 
