@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from tests.support.functions import CAR, Functions, event, message
 from tests.support.world import BLUE, RED, World, plain
 
+from bucketlens.errors import Retryable
 from bucketlens.handlers import compact
 from bucketlens.pipelines.compact import Compact
 from bucketlens.store.protocol import Store
@@ -84,6 +86,26 @@ def names(store: Store) -> set[str]:
 
 def chosen(answer: dict[str, Any]) -> list[str]:
     return [report["collection"] for report in answer["collections"]]
+
+
+def test_a_disk_that_has_no_room_for_a_shard_stops_its_collection_alone(
+    world_of: Callable[[], World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = Functions(world_of(), collections=(("images/", "default"), ("shop/", "shop")))
+    functions.put(CAR, plain(RED))
+    functions.index(CAR)
+    (tmp_path / "taken").write_bytes(b"")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "taken"))
+    with pytest.raises(Retryable) as caught:
+        functions.compact({}, None)
+    assert caught.value.code == "disk"
+    assert "storage" in caught.value.remedy
+    assert [(line["collection"], line.get("code")) for line in functions.lines[-2:]] == [
+        ("default", "disk"),
+        ("shop", None),
+    ]
+    monkeypatch.undo()
+    assert functions.compact({}, None)["collections"][0]["rows_written"] == 1  # type: ignore[index]
 
 
 def test_a_log_segment_that_was_written_wakes_the_compaction_of_its_collection_alone(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.support.large import Large, answer, found_keys
 from tests.support.table import COLLECTION
@@ -14,6 +16,7 @@ from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.view import View
 
 PATIENCE_S = 60.0
+MAPS = Path("/proc/self/maps")
 
 
 def test_an_exact_search_is_exact_also_from_nothing(large: Large) -> None:
@@ -54,6 +57,24 @@ def test_a_disk_that_refuses_leaves_the_shard_cold_and_searchable(large: Large) 
         assert answer(views, large.near(number)).certificate["shards_cold"] == 1
         assert views.reach.hydrator is not None
         assert views.reach.hydrator.wait(PATIENCE_S)
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="only Linux tells what a process has mapped")
+def test_a_shard_that_is_removed_from_the_disk_is_mapped_no_longer(large: Large) -> None:
+    def mapped() -> list[str]:
+        return [line for line in MAPS.read_text().splitlines() if str(large.folder) in line]
+
+    views = large.table().views(hydrate=True)
+    first = answer(views, large.near(4))
+    assert views.reach.hydrator is not None
+    assert views.reach.hydrator.wait(PATIENCE_S)
+    assert answer(views, large.near(4)).hits == first.hits
+    assert any(line.endswith("vectors.arrow") for line in mapped())
+    views.reach.files.budget = 1_000_000
+    (entry, *_) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    views.reach.files.path(entry.parts["codes.arrow"])
+    assert not [line for line in mapped() if line.endswith("(deleted)") and "head.arrow" not in line]
+    assert answer(views, large.near(4)).hits == first.hits
 
 
 def test_a_shard_whose_bytes_are_not_the_manifests_is_not_searched_once_that_is_known(large: Large) -> None:

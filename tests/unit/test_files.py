@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,6 +115,65 @@ def test_a_disk_that_refuses_is_an_error_with_a_remedy(tmp_path: Path, trouble: 
         LocalFiles(store, folder, 10**9).path(ref)
     assert caught.value.code == "disk"
     assert "CACHE_BYTES" in caught.value.remedy
+
+
+class SmallDisk(LocalFiles):
+    """A disk of ``size`` bytes, of which ``taken`` are somebody else's."""
+
+    size, taken = 300, 0
+
+    def _free(self) -> int:
+        return self.size - self.taken - sum(path.stat().st_size for path in self._folder.iterdir())
+
+    def _fetch(self, ref: ObjectRef, target: Path) -> None:
+        if ref.size > self._free():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super()._fetch(ref, target)
+
+
+def test_where_the_disk_is_full_before_the_budget_the_least_recently_used_go_first(tmp_path: Path) -> None:
+    store = MemoryStore()
+    a, b, c, d = (put(store, name) for name in "abcd")
+    files = SmallDisk(store, tmp_path, 10**9)
+    for ref in (a, b, c, a, d):
+        files.path(ref)
+    assert on_disk(tmp_path) == {"a", "c", "d"}
+    assert files.budget == 300, "who plans with the budget plans with what there is"
+
+
+def test_what_no_disk_has_room_for_costs_the_others_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+    a, huge = put(store, "a"), put(store, "huge", 1_000)
+    files = SmallDisk(store, tmp_path, 10**9)
+    files.path(a)
+    with pytest.raises(Retryable) as caught:
+        files.path(huge)
+    assert caught.value.code == "disk"
+    assert on_disk(tmp_path) == {"a"}
+    assert files.budget == 10**9
+    files.taken = 200
+    with pytest.raises(Retryable):
+        files.path(put(store, "b", 150))
+    assert on_disk(tmp_path) == {"a"}
+
+
+def test_who_maps_a_file_is_told_when_it_is_removed(tmp_path: Path) -> None:
+    class User:
+        told = 0
+
+        def let_go(self) -> None:
+            self.told += 1
+
+    store = MemoryStore()
+    a, b, c = put(store, "a"), put(store, "b"), put(store, "c")
+    files = LocalFiles(store, tmp_path, 200)
+    user, gone = User(), User()
+    files.used_by(user, [a])
+    files.used_by(gone, [b])
+    del gone
+    for ref, told in ((a, 0), (b, 0), (c, 1), (a, 1), (b, 1), (c, 2)):
+        files.path(ref)
+        assert user.told == told
 
 
 def test_many_threads_fetch_each_object_once(tmp_path: Path) -> None:

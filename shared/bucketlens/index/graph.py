@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,7 +79,7 @@ def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Num
     ]
     told = trial(Graph(index), np.sort(order[known:]))
     turns.append(_add(index, vectors, order[known:], threads))
-    index.save(str(path))
+    _save(index, path)
     sort_by_key(path)
     return told, max(turns)
 
@@ -87,6 +89,15 @@ def _add(index: Index, vectors: Halves, rows: Numbers, threads: int) -> float:
     rounded = to_int8(held)
     index.add(rows.astype(np.uint64), rounded, threads=threads)
     return turn(held, rounded)
+
+
+def _save(index: Index, path: Path) -> None:
+    """Raises OSError. Of a disk that is full usearch tells as of no other trouble, and of the last bytes not at all."""
+    with suppress(RuntimeError):
+        index.save(str(path))
+        if path.stat().st_size == index.serialized_length:
+            return
+    raise OSError(errno.ENOSPC, "No room for a graph", str(path))
 
 
 def _empty(dimension: int) -> Index:

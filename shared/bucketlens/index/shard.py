@@ -89,6 +89,11 @@ class Shard:
         """The versions of these rows."""
         return sequencers_at(self.rows, rows)
 
+    def let_go(self) -> None:
+        """Map nothing any longer but the head; who is at work with the rest keeps it. The next use maps it again."""
+        for mapped in ("rows", "vectors", "graph", "rounded", "_hashes"):
+            self.__dict__.pop(mapped, None)
+
     @cached_property
     def _hashes(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
         table = arrow.map_file(self._locate(KEYS))

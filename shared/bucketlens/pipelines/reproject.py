@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from bucketlens.index.adapter import pack_matrix
 from bucketlens.index.block import Halves
 from bucketlens.index.shard import Shard
 from bucketlens.pipelines.compact import Compact
+from bucketlens.pipelines.writer import building
 from bucketlens.projection import Matrix, project
 from bucketlens.records import ModelIdentity
 from bucketlens.search.view import View
@@ -139,13 +139,11 @@ class _Maker:
         parts = shards.changing(entry.rows)
         names = {part: keys.render(keys.ShardPart(self.collection, id, part)) for part in parts}
         fresh = not self.present.issuperset(names.values())
-        with TemporaryDirectory(prefix="bucketlens-") as folder:
+        with building() as folder:
             made: Mapping[str, Path] = {}
             if fresh:
                 projected = _Projected(shard.vectors, self.matrix)
-                made = shards.rebuild(
-                    projected, shard.head.outline, self.model, Path(folder), threads=self.tools.threads
-                )
+                made = shards.rebuild(projected, shard.head.outline, self.model, folder, threads=self.tools.threads)
             refs = {
                 part: self._create_or_take(key, made[part].read_bytes() if fresh else None)
                 for part, key in names.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +17,27 @@ from bucketlens.index.block import Block, Mask
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import map_head
 from bucketlens.records import ModelIdentity
+from bucketlens.search.files import DISK
 from bucketlens.store.protocol import Store
 from bucketlens.table.manifest import ObjectRef, ShardEntry
 
 LISTED_FIELDS = 100
 """Metadata columns of a shard whose places stand in the manifest, which every reader reads: some 5 KB."""
+
+
+@contextmanager
+def building() -> Iterator[Path]:
+    """A folder for the files of one shard, gone afterwards. Raises Retryable (``disk``) for what the disk refuses."""
+    try:
+        with TemporaryDirectory(prefix="bucketlens-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise Retryable(
+            f"The local disk refused a shard that was being built: {error.strerror or error}.",
+            code=DISK,
+            value=error.filename,
+            remedy="Give the function more ephemeral storage, or lower CACHE_BYTES.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +75,8 @@ class Writer:
         return self._create(keys.Merged(self.collection, self.id), segment.pack(block, model))
 
     def _shard(self, id: str, rows: Gathered, model: ModelIdentity) -> ShardEntry:
-        with TemporaryDirectory(prefix="bucketlens-") as folder:
-            paths = shard.build(rows, model, Path(folder), threads=self.threads)
+        with building() as folder:
+            paths = shard.build(rows, model, folder, threads=self.threads)
             fields = map_head(paths[shard.HEAD]).outline.fields[:LISTED_FIELDS]
             return ShardEntry(
                 id, len(rows), self._parts(id, paths), fields=tuple((name, start, end) for name, start, end in fields)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from shutil import disk_usage
+from typing import Protocol
+from weakref import WeakValueDictionary
 
 from bucketlens.errors import Corrupt, NotFound, Retryable
 from bucketlens.search.meter import Metered, in_parallel
@@ -23,6 +27,9 @@ _AHEAD = 4
 """Chunks of a file fetched at once: as many requests as fill the line, in 64 MiB of memory."""
 _TURNS = 256
 """Objects that may be fetched at the same time; one object is never fetched twice at once."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TRIES = 3
+"""Of a file for which others were removed: what else fills the disk meanwhile is not ours to remove."""
 
 
 class SnapshotGone(Retryable):
@@ -31,11 +38,21 @@ class SnapshotGone(Retryable):
     default_code = "snapshot_gone"
 
 
+class User(Protocol):
+    """Who maps files."""
+
+    def let_go(self) -> None:
+        """Map them no longer."""
+        ...
+
+
 class LocalFiles:
     """A folder of verified copies, named by checksum, the least recently used removed beyond ``budget`` bytes.
 
-    What an earlier process left there counts too. One object larger than the budget is kept alone. A file that is
-    removed while mapped stays readable through its mapping. Thread-safe; two processes may share a folder.
+    What an earlier process left there counts too. One object larger than the budget is kept alone. Where the disk is
+    full before that, the budget becomes what there is room for. A file that is removed while mapped stays readable
+    through its mapping, and takes up the disk until then: its user is told to let go of it. Thread-safe; two processes
+    may share a folder.
     """
 
     def __init__(self, store: Store, folder: Path, budget: int) -> None:
@@ -44,6 +61,7 @@ class LocalFiles:
         self.budget = budget
         self._sizes: OrderedDict[str, int] | None = None
         self._whole = set[str]()
+        self._users: WeakValueDictionary[str, User] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
@@ -69,11 +87,9 @@ class LocalFiles:
         target = self._folder / name
         try:
             with self._turns[hash(name) % _TURNS]:
-                present = _size(target) == ref.size
-                self._use(name, ref.size, make_room=not present)
-                if not present:
-                    self._fetch(ref, target)
-                    self._use(name, ref.size, make_room=False)
+                if _size(target) != ref.size:
+                    self._bring(ref, target)
+                self._use(name, ref.size, make_room=False)
         except OSError as error:
             raise Retryable(
                 f"The local disk refused an index object: {error.strerror}.",
@@ -82,6 +98,30 @@ class LocalFiles:
                 remedy="Lower CACHE_BYTES or give the function more ephemeral storage.",
             ) from error
         return target
+
+    def used_by(self, user: User, refs: Iterable[ObjectRef]) -> None:
+        """From now on ``user`` is told when the copy of one of these is removed, as long as it lives."""
+        for ref in refs:
+            self._users[_named(ref)] = user
+
+    def _bring(self, ref: ObjectRef, target: Path) -> None:
+        for left in reversed(range(_TRIES)):
+            self._use(target.name, ref.size, make_room=True)
+            try:
+                self._fetch(ref, target)
+                break
+            except OSError as error:
+                if error.errno not in _FULL or not left or not self._lower_budget(ref.size):
+                    raise
+
+    def _lower_budget(self, size: int) -> bool:
+        """To what the disk, which is full, has room for; whether so many bytes fit into that."""
+        with self._lock:
+            held = sum(size for name, size in (self._sizes or {}).items() if name in self._whole)
+            room = self._free() + held
+            if size <= room:
+                self.budget = min(self.budget, room)
+        return size <= room
 
     def _fetch(self, ref: ObjectRef, target: Path) -> None:
         partial = target.with_name(f".{target.name}.{os.getpid()}")
@@ -119,12 +159,20 @@ class LocalFiles:
             sizes.pop(name, None)
             self._whole.discard(name)
             while make_room and sizes and sum(sizes.values()) + size > self.budget:
-                oldest, _ = sizes.popitem(last=False)
-                self._whole.discard(oldest)
-                (self._folder / oldest).unlink(missing_ok=True)
+                self._remove(sizes.popitem(last=False)[0])
             sizes[name] = size
             if not make_room:
                 self._whole.add(name)
+
+    def _free(self) -> int:
+        return disk_usage(self._folder).free
+
+    def _remove(self, name: str) -> None:
+        self._whole.discard(name)
+        (self._folder / name).unlink(missing_ok=True)
+        user = self._users.get(name)
+        if user is not None:
+            user.let_go()
 
     def _adopt(self) -> OrderedDict[str, int]:
         """What an earlier process left, the oldest first, and before that what it did not finish."""

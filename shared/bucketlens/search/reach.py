@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS
+from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.ranges import MEMORY, Piece, Ranges
@@ -24,6 +24,12 @@ class Reach:
     ranges: Ranges
     hydrator: Hydrator | None = None
     cold_from: int = COLD_FROM
+
+    def open(self, entry: ShardEntry) -> Shard:
+        """The shard, whose files are brought local by use and let go of when they are removed."""
+        shard = Shard(entry.id, entry.parts, lambda part: self.files.path(entry.parts[part]))
+        self.files.used_by(shard, self._mapped(entry))
+        return shard
 
     def local(self, entry: ShardEntry) -> bool:
         """Whether the shard is searched where it is mapped: it is there, or so small that it is brought."""

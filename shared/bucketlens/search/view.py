@@ -279,10 +279,7 @@ class Views:
         return unpack_matrix(self._files.path(ref).read_bytes(), ref.key)
 
     def _open_shards(self, manifest: Manifest, known: Mapping[str, Shard]) -> dict[str, Shard]:
-        def opened(entry: ShardEntry) -> Shard:
-            return Shard(entry.id, entry.parts, lambda part: self._files.path(entry.parts[part]))
-
-        return {entry.id: known.get(entry.id) or opened(entry) for entry in manifest.shards}
+        return {entry.id: known.get(entry.id) or self.reach.open(entry) for entry in manifest.shards}
 
     def _deletes(self, number: int, entry: ShardEntry, earlier: View | None) -> Mask:
         if earlier and earlier.snapshot.manifest.shards[number : number + 1] == (entry,):
