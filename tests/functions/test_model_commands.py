@@ -275,3 +275,11 @@ def test_bench_takes_your_own_pictures_and_refuses_a_folder_without_any(desk: De
     for name, kind in (("a.jpg", "JPEG"), ("inner/b.webp", "WEBP")):
         (desk.folder / "pictures" / name).write_bytes(encoded(drawing(), kind))
     assert "2 pictures" in desk.run("bench", desk.origin, "--pictures", desk.folder / "pictures")
+
+
+@pytest.mark.parametrize("size", ["-1", "0", "nan", "1e9", "large"])
+def test_pictures_of_no_size_are_not_drawn(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["model", "bench", "--megapixels", size])
+    assert ended.value.code == 2
+    assert "--megapixels" in capsys.readouterr().err

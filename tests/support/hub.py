@@ -20,7 +20,8 @@ _SPAN = re.compile(r"bytes=(\d+)-(\d*)")
 
 @dataclass
 class Moods:
-    """How the hub behaves. ``breaks`` is how many answers in all are cut after ``break_after`` bytes of their body."""
+    """How the hub behaves. ``breaks`` is how many answers in all are cut after ``break_after`` bytes of their body.
+    ``following`` is how it writes the address of the next page, ``{cursor}`` in it; ``listing`` its first page."""
 
     status: int = 0
     break_after: int | None = None
@@ -32,6 +33,8 @@ class Moods:
     etags: bool = True
     redirect: str = ""
     page: int = 1000
+    following: str = ""
+    listing: bytes = b""
     more: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -103,9 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
             lines.append(line)
         lines += moods.more
         following = cursor + moods.page
-        link = f'<{self.hub.url}{urlsplit(self.path).path}?recursive=true&cursor={following}>; rel="next"'
+        here = f"{self.hub.url}{urlsplit(self.path).path}?recursive=true&cursor={{cursor}}"
+        link = f'<{(moods.following or here).format(cursor=following)}>; rel="next"'
         headers = {"Link": link} if following < len(lines) else {}
-        self._answer(200, json.dumps(lines[cursor:following]).encode(), **headers)
+        self._answer(200, moods.listing or json.dumps(lines[cursor:following]).encode(), **headers)
 
     def _file(self, name: str) -> None:
         hub, moods = self.hub, self.hub.moods

@@ -55,7 +55,7 @@ def test_a_missing_or_empty_file_is_named(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_a_file_that_is_not_json_is_named(folder: Path, name: str) -> None:
-    for content in ("{", "[]"):
+    for content in ("{", "[]", "[" * 100_000):
         (folder / name).write_text(content, encoding="utf-8")
         assert name in refusal(folder)
 

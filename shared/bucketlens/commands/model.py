@@ -49,7 +49,9 @@ def register(commands: Any) -> None:
     bench.add_argument("--variants", type=_names, default=[""], metavar="V,V", help="precisions, such as fp32,int8")
     bench.add_argument("--images", type=_count, default=40, metavar="N", help="pictures (default: %(default)s)")
     bench.add_argument("--pictures", type=Path, metavar="FOLDER", help="your own pictures (default: drawn ones)")
-    bench.add_argument("--megapixels", type=float, metavar="M", help="draw JPEGs of this size (default: 0.1 to 0.4)")
+    bench.add_argument(
+        "--megapixels", type=_megapixels, metavar="M", help="draw JPEGs of this size (default: 0.1 to 0.4)"
+    )
     bench.add_argument("--threads", type=_count, default=1, metavar="T", help="of ONNX Runtime (default: %(default)s)")
 
     optimise = _verb(verbs, "optimise", "optimise the graphs offline: a cold start then maps them", _optimise)
@@ -68,6 +70,13 @@ def _count(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 10_000:
         raise argparse.ArgumentTypeError(f"{text} is not between 1 and 10000")
+    return number
+
+
+def _megapixels(text: str) -> float:
+    number = float(text)
+    if not 0.01 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.01 and 100")
     return number
 
 

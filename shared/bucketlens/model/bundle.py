@@ -122,7 +122,7 @@ def _file(folder: Path, name: str) -> Path:
 def _object(folder: Path, name: str) -> Mapping[str, object]:
     try:
         value = json.loads(_file(folder, name).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad(folder, name, f"It is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise _bad(folder, name, "It must hold a JSON object.")

@@ -106,7 +106,7 @@ def _spans(size: int) -> Iterator[ByteRange]:
 
 def _configured(folder: Path) -> str:
     """``bucketlens.variant``, empty where it is not to be had: ``Bundle.open`` says what is wrong with the file."""
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError, RecursionError):
         ours = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("bucketlens")
         return str(ours.get("variant") or "")
     return ""

@@ -18,7 +18,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from bucketlens.errors import BucketlensError, Misconfigured, NotFound, Retryable
@@ -55,7 +55,7 @@ class Hub:
     def __init__(self, endpoint: str = HUGGING_FACE, pause: Callable[[float], None] = time.sleep) -> None:
         """Makes no request. ``pause`` waits that many seconds between attempts. Raises Misconfigured."""
         self.endpoint = endpoint.rstrip("/")
-        if urlsplit(self.endpoint).scheme not in ("http", "https") or not urlsplit(self.endpoint).hostname:
+        if not _is_address(self.endpoint):
             raise Misconfigured("This is no web address of a hub.", value=endpoint, remedy=f"Write {HUGGING_FACE}.")
         self._pause = pause
         self._opener: OpenerDirector = build_opener(_Redirects)
@@ -109,11 +109,11 @@ class Hub:
             body, link = _read(answer, _PAGE_BYTES), _NEXT.search(answer.headers.get("Link") or "")
         try:
             page = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             page = None
         if not isinstance(page, list):
             raise Misconfigured("The hub's listing is no JSON list.", value=url, remedy="Check the address of the hub.")
-        return page, link[1] if link else None
+        return page, _led(url, link[1]) if link else None
 
     def _receive_or_restart(self, url: str, remote: Remote, part: Part, tell: Tell) -> None:
         try:
@@ -152,6 +152,8 @@ class Hub:
                 raise _refusal(error, url) from error
         except (OSError, HTTPException) as error:
             raise _Broken(f"{type(error).__name__}: {error}") from error
+        except ValueError as error:  # a redirect whose address the library cannot even take apart
+            raise Misconfigured("The hub leads to what is no address.", value=f"{url}: {error}") from error
 
 
 def check_repository(name: str) -> str:
@@ -170,15 +172,32 @@ class _Broken(Exception):
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but never from TLS to plain text and never away from HTTP."""
+    """Follows redirects to where ``_led`` allows."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
-        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
-        if new not in ("http", "https") or (old, new) == ("https", "http"):
-            raise Misconfigured("The hub redirects to an address that is not safe.", value=newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        return super().redirect_request(req, fp, code, msg, headers, _led(req.full_url, newurl))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _led(url: str, on: str) -> str:
+    """Where ``url`` leads on to. Raises Misconfigured where that is from TLS to plain text or away from HTTP."""
+    try:
+        led = urljoin(url, on)
+        old, new = urlsplit(url).scheme, urlsplit(led).scheme
+    except ValueError as error:
+        raise Misconfigured("The hub leads to what is no address.", value=on) from error
+    if new not in ("http", "https") or (old, new) == ("https", "http"):
+        raise Misconfigured("The hub leads to an address that is not safe.", value=led)
+    return led
 
 
 def _remote(line: Mapping[str, Any]) -> Remote:

@@ -52,7 +52,7 @@ class Provenance:
             files = {str(name): (int(fact["size"]), str(fact["sha256"])) for name, fact in value["files"].items()}
             source = {str(name): str(said) for name, said in value["source"].items()}
             return cls(source, str(value["variant"]), files)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise Corrupt(
                 "The bundle's record of its files cannot be read.",
                 value=f"{path}: {type(error).__name__}: {error}",

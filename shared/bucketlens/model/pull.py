@@ -113,7 +113,7 @@ def _name_it(folder: Path, repository: str) -> None:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return  # opening the bundle says what is wrong with it
     if not isinstance(config, dict) or config.get("_name_or_path"):
         return
