@@ -54,6 +54,21 @@ def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_o
     assert path(60_000, 60_000, k=1_000) is Path.EXACT, "the graph would visit a large share"
 
 
+def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_clusters_too() -> None:
+    def chosen(matching: int, k: int = 10, *, filtered: bool = False) -> tuple[int, int]:
+        walk = Effort(96, 0, 0.995)
+        choice = choose(300_000, matching, k, among=matching, filtered=filtered, effort=walk, exact=False)
+        return choice.candidates, choice.beside
+
+    assert chosen(300_000) == (96, 0)
+    assert chosen(300_000, 5) == (96, 0)
+    assert chosen(300_000, 60) == (196, 0)
+    assert chosen(300_000, 200) == (601, 0)
+    assert chosen(225_000) == (128, 0), "as many that count"
+    assert chosen(150_000, filtered=True) == (96, 2_000)
+    assert chosen(150_000, 20, filtered=True) == (121, 4_000)
+
+
 @given(rows=st.integers(50_001, 10**6), share=st.floats(0.01, 1.0), rate=st.floats(0, 1), k=st.integers(1, 1_000))
 def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
     rows: int, share: float, rate: float, k: int

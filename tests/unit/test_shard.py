@@ -170,21 +170,25 @@ def test_centroids_are_near_and_the_nearest_clusters_hold_the_nearest_rows(opene
     assert np.abs(head.closeness(query) - true @ query).max() < 0.03
 
 
-def test_clusters_near_a_query_come_nearest_first_until_they_hold_enough_rows(opened: Shard) -> None:
+def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) -> None:
     head, firsts = opened.head, opened.head.outline.firsts
     rng = np.random.default_rng(0)
-    for share in (0.02, 0.5, 1.0):
-        mask = rng.random(ROWS) < share
-        query = unit(rng.standard_normal((1, DIMENSION)).astype(np.float32))[0]
-        order = np.argsort(-head.closeness(query), kind="stable").tolist()
-        for enough, most in ((1, 3), (300, 3), (300, 99)):
-            expected, held = list[tuple[int, int]](), 0
-            for number in order[:most]:
-                expected.append((int(firsts[number]), int(firsts[number + 1])))
-                held += sum(mask[firsts[number] : firsts[number + 1]])
+    for share in (0.02, 0.5, 1.0, None):
+        mask = rng.random(ROWS) < share if share else None
+        for enough, most in ((1, 100), (50, 3), (200, 100), (10**9, 100), (10**9, 2)):
+            query = unit(rng.standard_normal((1, DIMENSION)))[0]
+            expected, held, counting = np.zeros(ROWS, bool), 0, np.ones(ROWS, bool) if mask is None else mask
+            for number in np.argsort(-head.closeness(query), kind="stable")[:most]:
+                expected[firsts[number] : firsts[number + 1]] = True
+                held += np.count_nonzero(counting[firsts[number] : firsts[number + 1]])
                 if held >= enough:
                     break
-            assert head.near(query, mask, enough, most) == expected
+            spans = head.near(query, mask, enough, most)
+            found = np.zeros(ROWS, bool)
+            for first, end in spans:
+                found[first:end] = True
+            assert np.array_equal(found, expected)
+            assert (np.diff(spans.reshape(-1)) > 0).all(), "ascending, and those that adjoin are one"
 
 
 def test_the_same_rows_and_seed_make_the_same_shard(files: Mapping[str, bytes], block: Block) -> None:

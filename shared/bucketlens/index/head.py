@@ -111,19 +111,21 @@ class Head:
     def _lengths(self) -> npt.NDArray[np.float32]:
         return np.asarray(np.linalg.norm(self.centroids.astype(np.float32), axis=1))
 
-    def near(self, query: Vector, mask: Mask, enough: int, most: int) -> list[Span]:
-        """The clusters nearest to the query as spans of rows, nearest first: as many as hold ``enough`` rows of the
-        mask (rows,), but at most ``most``."""
-        closeness = self.closeness(query)
+    def near(self, query: Vector, mask: Mask | None, enough: int, most: int) -> npt.NDArray[np.int64]:
+        """The clusters nearest to the query, as many as hold ``enough`` rows of the mask (rows,), but at most ``most``.
+
+        As spans of rows (spans, 2), ascending; clusters that adjoin are one. Without a mask all rows count.
+        """
+        closeness, firsts = self.closeness(query), self.outline.firsts
         near = np.argpartition(-closeness, most - 1)[:most] if most < len(closeness) else np.arange(len(closeness))
-        found, count = list[Span](), 0
-        for cluster in near[np.argsort(-closeness[near], kind="stable")].tolist():
-            first, end = self.outline.firsts[cluster : cluster + 2].tolist()
-            found.append((first, end))
-            count += int(np.count_nonzero(mask[first:end]))
-            if count >= enough:
-                break
-        return found
+        near = near[np.argsort(-closeness[near], kind="stable")]
+        held = firsts[near + 1] - firsts[near] if mask is None else _held(mask, firsts, near, enough)
+        chosen = np.sort(near[: int(np.searchsorted(np.cumsum(held), enough)) + 1])
+        gaps = np.flatnonzero(chosen[1:] - chosen[:-1] > 1)
+        spans = np.empty((len(gaps) + 1, 2), dtype=np.int64)
+        spans[0, 0], spans[1:, 0] = firsts[chosen[0]], firsts[chosen[gaps + 1]]
+        spans[:-1, 1], spans[-1, 1] = firsts[chosen[gaps] + 1], firsts[chosen[-1] + 1]
+        return spans
 
     @property
     def vector_width(self) -> int:
@@ -137,6 +139,17 @@ class Head:
     def code_span(self, start: int, end: int) -> Span:
         """Bytes of codes.arrow that hold these rows."""
         return self.codes_at + start * self.coding.width, self.codes_at + end * self.coding.width
+
+
+def _held(mask: Mask, firsts: npt.NDArray[np.int64], clusters: npt.NDArray[np.int64], enough: int) -> list[int]:
+    """How many rows of the mask each of these clusters has, until those have enough."""
+    held, total = list[int](), 0
+    for first, end in zip(firsts[clusters].tolist(), firsts[clusters + 1].tolist(), strict=True):
+        held.append(int(np.count_nonzero(mask[first:end])))
+        total += held[-1]
+        if total >= enough:
+            break
+    return held
 
 
 def batch_ends(firsts: npt.NDArray[np.int64], most: int = ROWS_PER_BATCH) -> Iterator[int]:

@@ -139,6 +139,11 @@ class Matching:
             return self.part.count
         return int(np.count_nonzero(self.mask)) if self.passing.numbers is None else len(self.numbers)
 
+    @property
+    def whole(self) -> bool:
+        """Whether all rows of the part do."""
+        return self.passing is None and self.part.count == len(self.part.live)
+
     @cached_property
     def mask(self) -> Mask:
         """Which of the part's n rows, (n,); read-only."""

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
+from bucketlens.index.block import Mask
 from bucketlens.index.vectors import Numbers, ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import BESIDE_CLUSTERS, LEAST_ROUNDED, Choice, Path, choose, enough, wider
 
 _NONE = np.zeros(0, np.int64)
+_NO_SPANS = np.zeros((0, 2), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +77,26 @@ def _search(matching: Matching, query: Vector, k: int, choice: Choice) -> Found:
 def _approach(matching: Matching, query: Vector, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and the exact path, when a scan would be cheaper."""
-    head, graph, mask = matching.part.source.head, matching.part.source.graph, matching.mask
-    near = head.near(query, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
-    groups = [np.flatnonzero(mask[first:end]) + first for first, end in near]
+    head, graph, mask = matching.part.source.head, matching.part.source.graph, None if matching.whole else matching.mask
+    near = head.near(query, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else _NO_SPANS
+    groups = [_rows(span, mask) for span in near.tolist()]
     held = sum(map(len, groups))
     while choice.path is not Path.EXACT:
         walked = graph.nearest(query, choice.candidates) if graph and choice.candidates else _NONE
-        passing = walked[mask[walked]]
+        passing = walked if mask is None else walked[mask[walked]]
         if (len(passing) if choice.candidates else held) >= enough(k):
             return [_outside(passing, near), *groups], len(walked) + held, choice
         choice = wider(choice, len(passing), matching.count, k)
     return [], 0, choice
 
 
-def _outside(rows: Numbers, spans: Sequence[tuple[int, int]]) -> Numbers:
-    """The rows in none of the spans, ascending."""
-    kept = np.sort(rows)
-    for first, end in spans:
-        low, high = np.searchsorted(kept, (first, end))
-        if low < high:
-            kept = np.concatenate([kept[:low], kept[high:]])
-    return kept
+def _rows(span: Sequence[int], mask: Mask | None) -> Numbers:
+    """The rows of a span that are in the mask, or all."""
+    first, end = span
+    return np.arange(first, end) if mask is None else np.flatnonzero(mask[first:end]) + first
+
+
+def _outside(rows: Numbers, spans: Numbers) -> Numbers:
+    """The rows in none of the spans, which ascend and do not adjoin; ascending."""
+    kept: Numbers = np.sort(rows)
+    return kept[np.searchsorted(spans.reshape(-1), kept, side="right") % 2 == 0] if len(spans) else kept
