@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from urllib3 import connection_from_url
 
 from bucketlens.errors import Misconfigured, NotFound, Retryable
+from bucketlens.search.meter import Metered, metered
 from bucketlens.store.protocol import ByteRange
 from bucketlens.store.quick import _quoted, signed
 from bucketlens.store.s3 import S3Store, connect
@@ -143,6 +144,19 @@ def test_a_passing_failure_is_tried_again_by_boto3() -> None:
         ours = store(url)
         assert [ours.get("a").body for _ in range(3)] == [b"body"] * 3
     assert [quick(one) for one in script.asked] == [False, True, False, True]
+
+
+def test_every_get_is_counted_also_those_that_had_to_be_made_again() -> None:
+    slow = (503, refusal("SlowDown"), None)
+    script = Script([slow, OK, slow, slow, slow, OK, (200, b"half", 100), OK, OK])
+    with answering(script) as url:
+        metered_store = Metered(store(url))
+        for expected in (2, 4, 2, 1):
+            before = len(script.asked)
+            with metered() as spent:
+                assert metered_store.get("a").body == b"body"
+            assert spent.gets == len(script.asked) - before == expected
+            assert spent.bytes == len(b"body")
 
 
 def test_a_range_that_is_answered_with_the_whole_object_is_not_taken_for_the_range() -> None:

@@ -77,5 +77,6 @@ class Metered(Forwarding):
         blob = super().get(key, span)
         if spent is not None:
             with spent.lock:
+                spent.gets += blob.gets - 1
                 spent.bytes += len(blob.body)
         return blob

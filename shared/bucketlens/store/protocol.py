@@ -14,11 +14,15 @@ __all__ = ["Blob", "ByteRange", "Entry", "Images", "Store"]
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """What a ``get`` brought: the bytes asked for, and the version they belong to. ``size`` is the whole object's."""
+    """What a ``get`` brought: the bytes asked for, and the version they belong to. ``size`` is the whole object's.
+
+    ``gets`` is how often it had to be asked for.
+    """
 
     body: bytes
     etag: str
     size: int
+    gets: int = 1
 
 
 @dataclass(frozen=True, slots=True)

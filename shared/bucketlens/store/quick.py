@@ -56,6 +56,11 @@ class QuickReader:
         self._off = False
         client.meta.events.register("before-sign.s3.GetObject", self._watch)
 
+    @property
+    def ready(self) -> bool:
+        """Whether ``get`` would make a request."""
+        return self._way is not None
+
     def learn_from(self, key: str) -> None:
         """The next GET that boto3 makes in this thread is for ``key`` in the bucket."""
         self._asking.key = key

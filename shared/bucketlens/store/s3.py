@@ -70,9 +70,10 @@ class S3Store:
 
     def get(self, key: str, span: ByteRange | None = None) -> Blob:
         """See ``Store.get``. One request; a range that begins beyond the end takes three and brings no bytes."""
-        return self._quick.get(key, span) or self._get(key, span)
+        asked = self._quick.ready
+        return self._quick.get(key, span) or self._get(key, span, 1 + asked)
 
-    def _get(self, key: str, span: ByteRange | None) -> Blob:
+    def _get(self, key: str, span: ByteRange | None, gets: int) -> Blob:
         self._quick.learn_from(key)
         wanted: dict[str, Any] = {} if span is None else {"Range": f"bytes={span.start}-{span.end - 1}"}
         with explained(self._bucket, key):
@@ -82,9 +83,10 @@ class S3Store:
                 if code_of(error) != BEYOND_THE_END:
                     raise
                 head = self._client.head_object(Bucket=self._bucket, Key=key)
-                return Blob(b"", head["ETag"], head["ContentLength"])
+                return Blob(b"", head["ETag"], head["ContentLength"], gets)
             body = found["Body"].read()
-        return Blob(body, found["ETag"], _whole(found.get("ContentRange"), len(body)))
+        repeated = found["ResponseMetadata"].get("RetryAttempts", 0)
+        return Blob(body, found["ETag"], _whole(found.get("ContentRange"), len(body)), gets + repeated)
 
     def create(self, key: str, body: bytes) -> str:
         """See ``Store.create``. Where S3 itself finds the write contended (409): Retryable, nothing was written."""
