@@ -263,7 +263,7 @@ def test_bench_has_a_row_for_each_bundle_and_precision_and_compares_ingest_with_
     words = ("--variants", "fp32,int8", "--images", "3", "--megapixels", "0.1")
     printed = desk.run("bench", desk.origin, *words)
     assert [line.split()[3] for line in printed.splitlines() if "tiny-0" in line] == ["fp32", "int8"]
-    for column in ("load", "first", "image", "text", "ingest", "ratio"):
+    for column in ("load", "first", "image", "text", "ingest", "alone", "ratio", "filled", "share", "limit"):
         assert column in printed
     assert "optimised" in desk.run("bench", desk.folder / "fast", "--images", "2")
 

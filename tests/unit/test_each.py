@@ -1,14 +1,13 @@
-"""Work done ahead: in order, not too far, and failures where they belong."""
+"""Work on many keys at once: told in order, and failures where they belong."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from bucketlens.pipelines.each import AHEAD, ahead
+from bucketlens.pipelines.each import abreast
 
 KEYS = [f"key {number:02}" for number in range(20)]
 
@@ -18,60 +17,64 @@ def test_results_come_in_the_order_of_the_keys_whatever_takes_longest() -> None:
         time.sleep(0.01 if key.endswith("0") else 0)
         return key.upper()
 
-    found = [(key, due.result()) for key, due in ahead(3, work, KEYS)]
-    assert found == [(key, key.upper()) for key in KEYS]
+    failures: dict[str, str] = {}
+    assert list(abreast(3, work, KEYS, failures).items()) == [(key, key.upper()) for key in KEYS]
+    assert failures == {}
 
 
 def test_a_failure_is_that_of_its_key_and_the_others_go_on() -> None:
-    def work(key: str) -> str:
+    def work(key: str) -> str | None:
         if key == "key 07":
-            raise ValueError(key)
-        return key
+            raise IndexError(key)
+        return None
 
-    for key, due in ahead(4, work, KEYS):
-        if key == "key 07":
-            with pytest.raises(ValueError, match="key 07"):
-                due.result()
-        else:
-            assert due.result() == key
+    failures = {"earlier": "stays"}
+    assert list(abreast(4, work, KEYS, failures)) == [key for key in KEYS if key != "key 07"]
+    assert failures == {"earlier": "stays", "key 07": "IndexError: key 07"}
 
 
-def test_no_more_are_begun_than_may_be_ahead() -> None:
-    begun: list[str] = []
-    for number, (_, due) in enumerate(ahead(50, lambda key: begun.append(key), KEYS)):
-        due.result()
-        assert len(begun) <= number + 1 + AHEAD
+def test_the_others_need_not_wait_for_a_key_that_takes_long() -> None:
+    rest = threading.Semaphore(0)
+
+    def work(key: str) -> None:
+        if key == KEYS[0]:
+            for _ in KEYS[1:]:
+                assert rest.acquire(timeout=30)
+        rest.release()
+
+    failures: dict[str, str] = {}
+    assert len(abreast(2, work, KEYS, failures)) == len(KEYS)
+    assert failures == {}
 
 
-@pytest.mark.parametrize(("threads", "used"), [(0, 1), (2, 2), (50, AHEAD)])
-def test_there_are_as_many_threads_as_asked_for_and_never_more_than_keys_ahead(threads: int, used: int) -> None:
+@pytest.mark.parametrize(("threads", "used"), [(1, 1), (2, 2), (50, 20)])
+def test_there_are_as_many_threads_as_asked_for_and_never_more_than_keys(threads: int, used: int) -> None:
     together = threading.Barrier(used, timeout=30)
 
     def work(key: str) -> int:
         together.wait()
         return threading.get_ident()
 
-    found = {due.result() for _, due in ahead(threads, work, KEYS)}
-    assert len(found) == used
+    assert len(set(abreast(threads, work, KEYS, {}).values())) == used
 
 
-def test_no_thread_is_left_when_the_keys_are_used_up_or_nobody_asks_for_more() -> None:
+def test_no_keys_need_no_thread() -> None:
     before = threading.active_count()
-    assert len([due.result() for _, due in ahead(4, str, KEYS)]) == len(KEYS)
+    assert abreast(4, str, [], {}) == {}
     assert threading.active_count() == before
-    begun = ahead(4, str, KEYS)
-    next(begun)
-    begun.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
-    assert list(ahead(4, str, [])) == []
 
 
-def test_keys_that_cannot_be_listed_end_the_threads_too() -> None:
-    def keys() -> Iterator[str]:
-        yield "one"
-        raise OSError("listing")
+def test_what_is_no_exception_ends_the_rest_and_leaves_no_thread() -> None:
+    begun: list[str] = []
+
+    def work(key: str) -> None:
+        begun.append(key)
+        if key == "key 03":
+            raise KeyboardInterrupt
+        time.sleep(0.01)
 
     before = threading.active_count()
-    with pytest.raises(OSError, match="listing"):
-        list(ahead(4, str, keys()))
+    with pytest.raises(KeyboardInterrupt):
+        abreast(1, work, KEYS, {})
     assert threading.active_count() == before
+    assert begun == KEYS[:4]

@@ -100,7 +100,7 @@ def test_a_picture_larger_than_the_room_is_decoded_alone() -> None:
 
 
 def test_pixels_in_memory_never_exceed_the_room_and_every_thread_gets_its_turn() -> None:
-    room, lock = Room(100, cores=9), threading.Lock()
+    room, lock = Room(100), threading.Lock()
     inside, most, done = 0, 0, 0
 
     def work(seed: int) -> None:
@@ -123,32 +123,3 @@ def test_pixels_in_memory_never_exceed_the_room_and_every_thread_gets_its_turn()
         thread.join(60)
     assert (inside, done) == (0, 180)
     assert 50 < most <= 100
-
-
-def test_as_many_decode_as_there_are_cores_but_for_the_models_which_is_lent_while_it_waits() -> None:
-    room, go = Room(10**6, cores=3), threading.Event()
-    inside = threading.Semaphore(0)
-
-    def work() -> None:
-        with room.taken(1):
-            inside.release()
-            go.wait(60)
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    assert inside.acquire(timeout=60)
-    assert inside.acquire(timeout=60)
-    assert not inside.acquire(timeout=0.2), "the third core is the model's"
-    with room.lent():
-        assert inside.acquire(timeout=60)
-        assert not inside.acquire(timeout=0.2)
-    go.set()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
-
-
-def test_one_core_is_enough_for_a_decoder() -> None:
-    with Room(10, cores=1).taken(10):
-        pass

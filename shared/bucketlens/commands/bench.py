@@ -20,14 +20,15 @@ from bucketlens.model.signature import SUPPORTED, recognise
 
 _COLUMNS = (
     "model", "precision", "MB", "load", "first", "image", "load", "first", "text",
-    "prepare", "ingest", "alone", "ratio", "limit",
+    "prepare", "ingest", "alone", "ratio", "filled", "share", "limit",
 )  # fmt: skip
 _LEGEND = (
     "MB: both towers. load: ms in a fresh process, files in the page cache, until a tower can run (image | text);",
     "first: ms from there to its first vector; image, text: ms for one more, decoding excluded.",
-    "ingest, alone: pictures/s of ingest (bytes in memory -> decode -> embed -> segment) and of ONNX Runtime alone",
-    "on pixels that are ready; ratio: of the two. prepare: ms of decoding and resizing, done ahead in other threads.",
-    "limit: the ratio with every core at work all the time, from CPU times; a busy machine lowers only the ratio.",
+    "prepare: ms of decoding and resizing. ingest: pictures/s on all cores: bytes -> decode -> embed -> segment.",
+    "alone: pictures/s of ONNX Runtime alone on pixels that are ready, one run at a time; ratio: ingest / alone.",
+    "filled: the same with a run on every core; share: ingest / filled. Decoding takes cores too: limit is the share",
+    "when none is ever idle, from CPU times. A busy machine lowers ratio and share.",
 )
 
 
@@ -79,6 +80,7 @@ def _row(bundle: Bundle, bodies: Sequence[bytes], threads: int) -> list[str]:
         *(bundle.identity.id, precision, f"{size / 1e6:.1f}"),
         *(f"{vision.load_ms:.0f}", f"{vision.first_ms:.0f}", f"{found.embed:.1f}"),
         *(f"{text.load_ms:.0f}", f"{text.first_ms:.0f}", f"{found.text:.1f}"),
-        *(f"{found.prepare:.1f}", f"{1e3 / found.whole:.1f}", f"{1e3 / found.bare:.1f}"),
-        *(f"{found.ratio:.2f}", f"{found.limit:.2f}"),
+        *(f"{found.prepare:.1f}", f"{1e3 / found.whole:.1f}"),
+        *(f"{1e3 / found.alone:.1f}", f"{found.ratio:.2f}"),
+        *(f"{1e3 / found.filled:.1f}", f"{found.share:.2f}", f"{found.limit:.2f}"),
     ]

@@ -33,8 +33,7 @@ class Ingest:
 
     def eyes(self) -> Eyes:
         """What looking at the images of one batch needs."""
-        room = Room(self.settings.max_image_pixels)
-        return Eyes(self.images, self.encoder.recipe, self.settings, room)
+        return Eyes(self.images, self.encoder, self.settings, Room(self.settings.max_image_pixels))
 
 
 @dataclass(frozen=True, slots=True)

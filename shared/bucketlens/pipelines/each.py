@@ -1,79 +1,40 @@
-"""Many keys, one after the other: what is read is read ahead, and what fails fails alone."""
+"""Many keys, some at a time: what fails fails alone."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 T = TypeVar("T")
 
-AHEAD = 4
-"""Results held in memory while one is worked on."""
 
+def abreast(threads: int, work: Callable[[str], T], keys: Collection[str], failures: dict[str, str]) -> dict[str, T]:
+    """What ``work`` makes of each key, in the order of ``keys``; those it fails with are noted in ``failures`` instead.
 
-class Due(Generic[T]):
-    """What became of one key, by the thread that works on it.
-
-    A future of the standard library does more, and costs a twentieth of what embedding a small picture does.
+    At most ``threads`` (at least 1) keys are worked on at once, and no thread waits for another. What is no Exception
+    is raised once those are finished.
     """
+    made: dict[str, T] = {}
+    todo = deque(keys)
 
-    __slots__ = ("_done", "_error", "_value", "key")
+    def go_on() -> None:
+        with suppress(IndexError):  # nothing is left to do
+            while True:
+                key = todo.popleft()
+                with contained(failures, key):
+                    made[key] = work(key)
 
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self._done = threading.Lock()
-        self._done.acquire()
-        self._error: BaseException | None = None
-
-    def do(self, work: Callable[[str], T]) -> None:
-        """Work on the key, once; nothing is raised here."""
+    count = min(threads, len(todo))
+    with ThreadPoolExecutor(max(1, count)) as pool:
         try:
-            self._value = work(self.key)
-        except BaseException as error:  # noqa: BLE001  it is raised where the result is asked for
-            self._error = error
-        self._done.release()
-
-    def result(self) -> T:
-        """The result, once it is there. Raises what the work raised."""
-        with self._done:
-            if self._error is not None:
-                raise self._error
-            return self._value
-
-
-def ahead(threads: int, work: Callable[[str], T], keys: Iterable[str]) -> Iterator[tuple[str, Due[T]]]:
-    """Each key with its finished or failed ``work``, in order; at most ``AHEAD`` are begun before they are due."""
-    waiting: deque[Due[T]] = deque()
-    todo: SimpleQueue[Due[T] | None] = SimpleQueue()
-    workers: list[threading.Thread] = []
-    try:
-        for key in keys:
-            if len(workers) < max(1, min(threads, AHEAD)):
-                workers.append(threading.Thread(target=_work, args=(todo, work), daemon=True))
-                workers[-1].start()
-            waiting.append(Due(key))
-            todo.put(waiting[-1])
-            if len(waiting) > AHEAD:
-                first = waiting.popleft()
-                yield first.key, first
-        while waiting:
-            first = waiting.popleft()
-            yield first.key, first
-    finally:
-        for _ in workers:
-            todo.put(None)
-        for worker in workers:
-            worker.join()
-
-
-def _work(todo: SimpleQueue[Due[T] | None], work: Callable[[str], T]) -> None:
-    while due := todo.get():
-        due.do(work)
-        del due  # what was read is not kept until the next key comes
+            for ended in [pool.submit(go_on) for _ in range(count)]:
+                ended.result()
+        finally:
+            todo.clear()
+    return {key: made[key] for key in keys if key in made}
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from bucketlens.errors import BucketlensError
 from bucketlens.index.block import kind_at, metadata_at, sequencer_at
 from bucketlens.pipelines.append import Batch, Ingest, append, storable
 from bucketlens.pipelines.describe import bare
-from bucketlens.pipelines.each import ahead, contained
-from bucketlens.pipelines.observe import look, row_of, sidecar_key
-from bucketlens.records import Kind, Row, Sequencer
+from bucketlens.pipelines.each import abreast
+from bucketlens.pipelines.observe import observe, row_of, sidecar_key
+from bucketlens.records import Kind, Sequencer
 from bucketlens.search.view import View
 
 _WRITES = 5
@@ -78,11 +78,7 @@ def _versions(keys: Sequence[str], tools: Ingest, failures: dict[str, str]) -> d
         sidecar = tools.images.etag(sidecar_key(key)) if etag else None
         return bare(etag) if etag else None, bare(sidecar) if sidecar else None
 
-    found: dict[str, Versions] = {}
-    for key, answer in ahead(tools.settings.threads, ask, keys):
-        with contained(failures, key):
-            found[key] = answer.result()
-    return found
+    return abreast(tools.settings.threads, ask, keys, failures)
 
 
 def _known(view: View, key: str) -> _Said:
@@ -108,14 +104,7 @@ def _settled(now: Versions, known: _Said, wrote: _Said | None, tools: Ingest) ->
 
 
 def _batch(due: Sequence[str], known: Mapping[str, _Said], tools: Ingest, failures: dict[str, str]) -> Batch:
-    rows: list[Row] = []
-    eyes = tools.eyes()
-    for key, seen in ahead(tools.settings.threads, lambda key: look(eyes, key), due):
-        with contained(failures, key):
-            after = known[key].sequencer.next_revision()
-            with eyes.room.lent():
-                found = seen.result()
-            row = row_of(found, after, tools.encoder)
-            if row.kind is not Kind.TOMBSTONE or known[key].versions != _ABSENT:
-                rows.append(row)
-    return storable(rows, tools, failures)
+    seen = observe(tools.eyes(), due, failures)
+    rows = [row_of(one, known[key].sequencer.next_revision()) for key, one in seen.items()]
+    wanted = [row for row in rows if row.kind is not Kind.TOMBSTONE or known[row.key].versions != _ABSENT]
+    return storable(wanted, tools, failures)

@@ -1,4 +1,4 @@
-"""Ingest: event -> read -> decode -> embed -> pack -> log. Reading and decoding run ahead of embedding.
+"""Ingest: event -> read -> decode -> embed -> pack -> log. Every core takes pictures from file to vector, one by one.
 
 Level-triggered: an event only says "look at this key again". What is written is the key as it is now, so duplicated,
 reordered and late events end in the same state. The index's manifest is never touched.
@@ -13,10 +13,10 @@ from itertools import chain
 
 from bucketlens.errors import BucketlensError
 from bucketlens.pipelines.append import Batch, Ingest, append, check_model, storable
-from bucketlens.pipelines.each import ahead, contained
+from bucketlens.pipelines.each import abreast
 from bucketlens.pipelines.ensure import ensure
-from bucketlens.pipelines.observe import image_of, is_sidecar, look, row_of, sidecar_key
-from bucketlens.records import Kind, Notice, Row, Sequencer
+from bucketlens.pipelines.observe import image_of, is_sidecar, observe, row_of, sidecar_key
+from bucketlens.records import Kind, Notice, Sequencer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +87,16 @@ def _observe(
     wanted: Mapping[str, Sequencer], tools: Ingest, failures: dict[str, str]
 ) -> tuple[Batch, dict[str, str | None]]:
     """The rows to write, and of each object that is there the version of the sidecar that was read with it."""
-    rows: list[Row] = []
-    sidecars: dict[str, str | None] = {}
-    eyes = tools.eyes()
-    for key, look_result in ahead(tools.settings.threads, lambda key: look(eyes, key), sorted(wanted)):
-        with contained(failures, key):
-            seen = look_result.result()
-            rows.append(row_of(seen, wanted[key], tools.encoder))
-            if seen.modified is not None:
-                sidecars[key] = seen.sidecar_etag
-    batch = storable(rows, tools, failures)
-    return batch, {row.key: sidecars[row.key] for row in batch.rows if row.key in sidecars}
+    seen = observe(tools.eyes(), sorted(wanted), failures)
+    batch = storable([row_of(one, wanted[key]) for key, one in seen.items()], tools, failures)
+    there = [seen[row.key] for row in batch.rows if seen[row.key].modified is not None]
+    return batch, {one.key: one.sidecar_etag for one in there}
 
 
 def _changed_meanwhile(read: Mapping[str, str | None], tools: Ingest, failures: dict[str, str]) -> list[str]:
     """Keys whose sidecar changed between being read and their row being written: its event may have come too early."""
-    changed = []
-    for key, etag in ahead(tools.settings.threads, lambda key: tools.images.etag(sidecar_key(key)), read):
-        with contained(failures, key):
-            if etag.result() != read[key]:
-                changed.append(key)
-    return changed
+    now = abreast(tools.settings.threads, lambda key: tools.images.etag(sidecar_key(key)), read, failures)
+    return [key for key, etag in now.items() if etag != read[key]]
 
 
 def _sum(reports: Sequence[IngestReport], ignored: int) -> IngestReport:
