@@ -30,7 +30,7 @@ def abreast(threads: int, work: Callable[[str], T], keys: Collection[str], failu
     count = min(threads, len(todo))
     with ThreadPoolExecutor(max(1, count)) as pool:
         try:
-            for ended in [pool.submit(go_on) for _ in range(count)]:
+            for ended in [pool.submit(go_on) for _ in range(count) if todo]:
                 ended.result()
         finally:
             todo.clear()
