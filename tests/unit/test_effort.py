@@ -8,7 +8,7 @@ import numpy as np
 
 from bucketlens.index import graph
 from bucketlens.index.effort import ENOUGH, Effort, measure, strangers
-from bucketlens.index.rounded import cosines_int8, to_int8
+from bucketlens.index.rounded import Asked, cosines_int8, query_int8, to_int8
 from bucketlens.index.vectors import exact_cosines
 
 ROWS, DIMENSION, CLUSTER = 6_000, 24, 100
@@ -27,7 +27,7 @@ FIRSTS = np.arange(0, ROWS + 1, CLUSTER)
 
 def closeness_in(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     centroids = to_int8(rows.reshape(-1, CLUSTER, DIMENSION).astype(np.float32).mean(axis=1))
-    return cosines_int8(query, centroids, np.linalg.norm(centroids.astype(np.float32), axis=1))
+    return cosines_int8(query_int8(query), centroids, np.linalg.norm(centroids.astype(np.float32), axis=1))
 
 
 def measured(rows: np.ndarray, walk: str) -> Effort:
@@ -46,7 +46,7 @@ def test_tight_clusters_need_no_walk_and_a_graph_that_finds_everything_needs_no_
     tight = measured(vectors(0.1), "useless")
     assert (tight.candidates, tight.beside) == (0, 500)
     assert tight.found >= ENOUGH
-    assert measured(vectors(3.0), "perfect") == Effort(16, 0, 1.0)
+    assert measured(vectors(3.0), "perfect") == Effort(16, 500, 1.0)
 
 
 def test_when_nothing_finds_enough_the_effort_is_what_finds_most() -> None:
@@ -61,7 +61,13 @@ def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path
         rows,
         1,
         tmp_path / "graph",
-        lambda links, asking: measure(rows, asking, links.nearest, lambda query: closeness_in(rows, query), FIRSTS),
+        lambda links, asking: measure(
+            rows,
+            asking,
+            lambda query, count: links.nearest(Asked(query), count),
+            lambda query: closeness_in(rows, query),
+            FIRSTS,
+        ),
     )
     links = graph.Graph.map(tmp_path / "graph", DIMENSION)
     assert len(links) == ROWS, "the rows that asked are linked in the end"
@@ -72,7 +78,7 @@ def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path
         query /= np.linalg.norm(query)
         right = np.argsort(-exact_cosines(query, rows))[:10]
         near = np.argsort(-closeness_in(rows, query))[: -(-effort.beside // CLUSTER)]
-        walked = links.nearest(query, effort.candidates) if effort.candidates else np.zeros(0, np.int64)
+        walked = links.nearest(Asked(query), effort.candidates) if effort.candidates else np.zeros(0, np.int64)
         found.append(np.mean(np.isin(right, walked) | np.isin(right // CLUSTER, near)))
     assert abs(float(np.mean(found)) - effort.found) < 0.02
 

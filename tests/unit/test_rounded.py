@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.test_vectors import drawn
 
-from bucketlens.index.rounded import _KERNEL_ERROR, Rounded, query_int8, to_int8, turn
+from bucketlens.index.rounded import _KERNEL_ERROR, Asked, Rounded, query_int8, to_int8, turn
 from bucketlens.index.vectors import cosines_among, exact_cosines, ranked
 
 
@@ -66,10 +66,10 @@ def test_what_is_left_out_is_not_among_the_best(
         vectors[rng.random(rows) < 0.2] = 0
     wanted = np.flatnonzero(rng.random(rows) < share)
     cut = rng.integers(0, rows + 1)
-    groups = [wanted[wanted >= cut], wanted[wanted < cut]]
-    left = rounded(vectors).nearest(query, groups, k)
-    assert all(set(some) <= set(group) for some, group in zip(left, groups, strict=True))
-    found, scores = ranked(query, vectors, left, k)
+    left = rounded(vectors).nearest(Asked(query), [wanted[wanted >= cut], wanted[wanted < cut]], k)
+    assert set(left) <= set(wanted)
+    assert (np.diff(left) > 0).all()
+    found, scores = ranked(query, vectors, [left], k)
     right, best = ranked(query, vectors, [wanted], k)
     assert found.tolist() == right.tolist()
     assert scores.tolist() == best.tolist()
@@ -77,6 +77,6 @@ def test_what_is_left_out_is_not_among_the_best(
 
 def test_few_rows_are_left_of_many() -> None:
     query, vectors = drawn(np.random.default_rng(1), 50_000, 512, "plain")
-    (left,) = rounded(vectors).nearest(query, [np.arange(50_000)], 10)
+    left = rounded(vectors).nearest(Asked(query), [np.arange(50_000)], 10)
     assert 10 <= len(left) < 600
     assert set(np.argsort(-exact_cosines(query, vectors))[:10]) <= set(left)

@@ -20,6 +20,7 @@ from bucketlens.index.clusters import centroids_of, cluster, unit
 from bucketlens.index.codes import MAX_BYTES, encode, estimates
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import batch_ends
+from bucketlens.index.rounded import Asked
 from bucketlens.index.shard import Shard
 from bucketlens.records import ModelIdentity
 
@@ -183,7 +184,7 @@ def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) ->
                 held += np.count_nonzero(counting[firsts[number] : firsts[number + 1]])
                 if held >= enough:
                     break
-            spans = head.near(query, mask, enough, most)
+            spans = head.near(Asked(query), mask, enough, most)
             found = np.zeros(ROWS, bool)
             for first, end in spans:
                 found[first:end] = True

@@ -10,6 +10,8 @@ import pytest
 from usearch.index import Index  # noqa: TID251
 
 from bucketlens.errors import Corrupt
+from bucketlens.index.graph import Graph, build
+from bucketlens.index.rounded import to_int8, turn
 from bucketlens.index.slots import rows_by_slot, sort_by_key
 
 
@@ -65,3 +67,10 @@ def test_a_file_that_is_laid_out_otherwise_is_refused(damage: str, tmp_path: Pat
     with pytest.raises(Corrupt, match="not laid out"):
         sort_by_key(tmp_path / "graph")
     assert (tmp_path / "graph").read_bytes() == kept.read_bytes()
+
+
+def test_a_graph_is_built_in_the_order_of_its_rows_and_tells_how_far_rounding_turned_them(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((5_000, 48)).astype(np.float16)
+    _, turned = build(vectors, 2, tmp_path / "graph", lambda links, asking: None)
+    assert np.array_equal(Graph.rows(tmp_path / "graph"), to_int8(vectors))
+    assert turned == turn(vectors, to_int8(vectors))

@@ -23,15 +23,15 @@ NEIGHBOURS = 10
 ENOUGH = 0.994
 """The share of neighbours to be found. Rows of a collection with crops of its own pictures find more than queries that
 have none: of 262,144 photographs 0.994, the queries 0.988."""
-SPAN_ROWS_PER_CANDIDATE = 18
-SCANNING, WALKING = 1_700, 1_500
-"""Costs in rows of near clusters that are scanned where they lie: of one more candidate of a graph, of looking for the
-nearest clusters at all, of walking at all. Fitted to whole searches with each effort: 17, 2,100 and 1,740 of 262,144
-photographs x 256 (0.09 microseconds a row), 20, 1,480 and 1,375 of 1,048,576 x 512 (0.19)."""
+SPAN_ROWS_PER_CANDIDATE, WALKING = 18, 1_500
+"""What one more candidate of a graph and what walking at all costs, in rows of near clusters that are scanned where
+they lie. Fitted to whole searches with each effort: 17 and 1,740 of 262,144 photographs x 256 (0.09 microseconds a
+row), 20 and 1,375 of 1,048,576 x 512 (0.19)."""
 WALKS = (0, 16, 24, 32, 48, 64, 96, 128, 192)
 """Numbers of candidates that are tried."""
-SCANS = (0, 500, 1_000, 2_000, 4_000, 8_000)
-"""Numbers of rows of the nearest clusters that are tried."""
+SCANS = (500, 1_000, 2_000, 4_000, 8_000)
+"""Numbers of rows of the nearest clusters that are tried. Never none: some walks miss all that is near, too few for
+those who ask to notice, and then the nearest clusters hold some of it."""
 
 _CHUNK = 16_384
 
@@ -88,7 +88,7 @@ def _better(one: Effort, other: Effort) -> bool:
 
 def _cost(effort: Effort) -> int:
     walk = WALKING + effort.candidates * SPAN_ROWS_PER_CANDIDATE if effort.candidates else 0
-    return walk + (SCANNING + effort.beside if effort.beside else 0)
+    return walk + effort.beside
 
 
 def _rows_until(closeness: npt.NDArray[np.float32], firsts: Numbers, wanted: Numbers) -> Numbers:

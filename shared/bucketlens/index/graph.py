@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.block import Halves
 from bucketlens.index.effort import strangers
-from bucketlens.index.rounded import Bytes, query_int8, to_int8, turn
+from bucketlens.index.rounded import Asked, Bytes, to_int8, turn
 from bucketlens.index.slots import rows_by_slot, sort_by_key
 from bucketlens.index.vectors import Numbers
-from bucketlens.records import Vector
 
 T = TypeVar("T")
 
@@ -52,13 +50,13 @@ class Graph:
     def __len__(self) -> int:
         return len(self._index)
 
-    def nearest(self, query: Vector, count: int) -> npt.NDArray[np.int64]:
+    def nearest(self, asked: Asked, count: int) -> Numbers:
         """About the ``count`` nearest row numbers, nearest first; fewer only when the graph has fewer rows.
 
         ``count`` is also how widely the graph is searched: the first of many are nearer to the truth than few.
         """
         # One thread, said so: left to itself usearch makes an executor of all cores for a single query.
-        matches = self._index.search(query_int8(query), min(count, len(self)), threads=1)
+        matches = self._index.search(asked.rounded, min(count, len(self)), threads=1)
         return np.asarray(matches.keys, dtype=np.int64)
 
 

@@ -27,9 +27,10 @@ from bucketlens.index.block import Mask
 from bucketlens.index.codes import Coding
 from bucketlens.index.effort import Effort
 from bucketlens.index.fields import Place
-from bucketlens.index.rounded import cosines_int8
+from bucketlens.index.rounded import Asked, cosines_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
+from bucketlens.index.vectors import best
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 _HASH_BYTES, _ROW_BYTES, _HALF_BYTES = 8, 4, 2
@@ -105,20 +106,22 @@ class Head:
 
     def closeness(self, query: Vector) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        return cosines_int8(query, self.centroids, self._lengths)
+        return self._closeness(Asked(query))
+
+    def _closeness(self, asked: Asked) -> npt.NDArray[np.float32]:
+        return cosines_int8(asked.rounded, self.centroids, self._lengths)
 
     @cached_property
     def _lengths(self) -> npt.NDArray[np.float32]:
         return np.asarray(np.linalg.norm(self.centroids.astype(np.float32), axis=1))
 
-    def near(self, query: Vector, mask: Mask | None, enough: int, most: int) -> npt.NDArray[np.int64]:
+    def near(self, asked: Asked, mask: Mask | None, enough: int, most: int) -> npt.NDArray[np.int64]:
         """The clusters nearest to the query, as many as hold ``enough`` rows of the mask (rows,), but at most ``most``.
 
         As spans of rows (spans, 2), ascending; clusters that adjoin are one. Without a mask all rows count.
         """
-        closeness, firsts = self.closeness(query), self.outline.firsts
-        near = np.argpartition(-closeness, most - 1)[:most] if most < len(closeness) else np.arange(len(closeness))
-        near = near[np.argsort(-closeness[near], kind="stable")]
+        closeness, firsts = self._closeness(asked), self.outline.firsts
+        near = best(closeness, most)
         held = firsts[near + 1] - firsts[near] if mask is None else _held(mask, firsts, near, enough)
         chosen = np.sort(near[: int(np.searchsorted(np.cumsum(held), enough)) + 1])
         gaps = np.flatnonzero(chosen[1:] - chosen[:-1] > 1)

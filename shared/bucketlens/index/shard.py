@@ -20,10 +20,11 @@ from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.mask import Masks, Passing
-from bucketlens.index.rounded import Rounded, to_int8
+from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
-from bucketlens.records import ModelIdentity, Sequencer
+from bucketlens.index.vectors import Numbers
+from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 ROWS, VECTORS, CODES = "rows.arrow", "vectors.arrow", "codes.arrow"
 HEAD, KEYS, COLUMNS, GRAPH = "head.arrow", "keys.arrow", "columns.arrow", "graph.usearch"
@@ -157,8 +158,11 @@ def rebuild(
     vectors_at, codes_at = (arrow.values_at(folder / part) for part in (VECTORS, CODES))
     head = Head(outline, centroids, coding, vectors_at, codes_at)
 
-    def effort(links: graph.Graph, asking: npt.NDArray[np.int64]) -> Effort:
-        return measure(held, asking, links.nearest, head.closeness, outline.firsts)
+    def effort(links: graph.Graph, asking: Numbers) -> Effort:
+        def walked(query: Vector, count: int) -> Numbers:
+            return links.nearest(Asked(query), count)
+
+        return measure(held, asking, walked, head.closeness, outline.firsts)
 
     if len(held) >= GRAPH_MIN_ROWS:
         taken, turn = graph.build(held, threads, folder / GRAPH, effort)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Mask
+from bucketlens.index.rounded import Asked
 from bucketlens.index.vectors import Numbers, ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Matching, Part
@@ -36,12 +37,12 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
 
     Scores are float32 cosines. A part searched by the exact path gives its true k best.
     """
-    every = [part.matching(filter) for part in parts]
+    asked, every = Asked(query), [part.matching(filter) for part in parts]
     among = sum(one.count for one in every)
     return [
         _search(
             one,
-            query,
+            asked,
             k,
             choose(
                 len(one.part.live),
@@ -58,31 +59,31 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
     ]
 
 
-def _search(matching: Matching, query: Vector, k: int, choice: Choice) -> Found:
+def _search(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
     part = matching.part
     candidates, scanned = list[Numbers](), 0
     if part.near is not None and choice.path is Path.CODES:
-        candidates, scanned = [part.near(query, matching.mask, choice.candidates)], matching.count
+        candidates, scanned = [part.near(asked.vector, matching.mask, choice.candidates)], matching.count
     elif choice.path is not Path.EXACT:
-        candidates, scanned, choice = _approach(matching, query, k, choice)
+        candidates, scanned, choice = _approach(matching, asked, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
     rounded = part.source.rounded
-    if rounded is not None and sum(map(len, candidates)) >= LEAST_ROUNDED:
-        candidates = rounded.nearest(query, candidates, k)
-    rows, scores = ranked(query, part.source.vectors, candidates, k)
+    if rounded is not None and scanned >= LEAST_ROUNDED:
+        candidates = [rounded.nearest(asked, candidates, k)]
+    rows, scores = ranked(asked.vector, part.source.vectors, candidates, k)
     return Found(part, rows, scores, matching.count, scanned, choice)
 
 
-def _approach(matching: Matching, query: Vector, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
+def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and the exact path, when a scan would be cheaper."""
     head, graph, mask = matching.part.source.head, matching.part.source.graph, None if matching.whole else matching.mask
-    near = head.near(query, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else _NO_SPANS
+    near = head.near(asked, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else _NO_SPANS
     groups = [_rows(span, mask) for span in near.tolist()]
     held = sum(map(len, groups))
     while choice.path is not Path.EXACT:
-        walked = graph.nearest(query, choice.candidates) if graph and choice.candidates else _NONE
+        walked = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NONE
         passing = walked if mask is None else walked[mask[walked]]
         if (len(passing) if choice.candidates else held) >= enough(k):
             return [_outside(passing, near), *groups], len(walked) + held, choice
@@ -98,5 +99,5 @@ def _rows(span: Sequence[int], mask: Mask | None) -> Numbers:
 
 def _outside(rows: Numbers, spans: Numbers) -> Numbers:
     """The rows in none of the spans, which ascend and do not adjoin; ascending."""
-    kept: Numbers = np.sort(rows)
-    return kept[np.searchsorted(spans.reshape(-1), kept, side="right") % 2 == 0] if len(spans) else kept
+    kept = np.sort(rows)
+    return np.asarray(kept[np.searchsorted(spans.reshape(-1), kept, side="right") % 2 == 0])
