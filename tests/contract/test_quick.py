@@ -159,6 +159,20 @@ def test_every_get_is_counted_also_those_that_had_to_be_made_again() -> None:
             assert spent.bytes == len(b"body")
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again_three_times() -> None:
+    half = (200, b"half", 100)
+    script = Script([half, half, half, OK, OK, half, half, half, half, half])
+    with answering(script) as url:
+        metered_store = Metered(store(url))
+        for expected in (4, 1):
+            with metered() as spent:
+                assert metered_store.get("a").body == b"body"
+            assert spent.gets == expected
+        with pytest.raises(Retryable):
+            metered_store.get("a")
+        assert len(script.asked) == 9
+
+
 def test_a_range_that_is_answered_with_the_whole_object_is_not_taken_for_the_range() -> None:
     script = Script([OK])
     with answering(script) as url:

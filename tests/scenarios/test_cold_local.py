@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from bucketlens.search.files import SnapshotGone
 from bucketlens.search.parts import search_view
 from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.view import View
+from bucketlens.store.forward import Forwarding
+from bucketlens.store.protocol import Blob, ByteRange
 
 PATIENCE_S = 60.0
 MAPS = Path("/proc/self/maps")
@@ -98,3 +101,25 @@ def test_a_shard_swept_between_snapshot_and_search_says_so(large: Large) -> None
             large.store.delete(ref.key)
     with pytest.raises(SnapshotGone):
         search_view(view, large.near(5), parse({}), 10, exact=False)
+
+
+def test_a_file_that_came_wrong_once_is_brought_again(large: Large) -> None:
+    graph = large.table().view().snapshot.manifest.shards[0].parts["graph.usearch"].key
+
+    class Once(Forwarding):
+        wrong = 0
+
+        def get(self, key: str, span: ByteRange | None = None) -> Blob:
+            blob = super().get(key, span)
+            if key != graph or self.wrong:
+                return blob
+            self.wrong += 1
+            return replace(blob, body=bytes(len(blob.body)))
+
+    store = Once(large.store)
+    views = large.table(store).views(hydrate=True)
+    answer(views, large.near(3))
+    assert views.reach.hydrator is not None
+    assert views.reach.hydrator.wait(PATIENCE_S)
+    assert store.wrong == 1
+    assert answer(views, large.near(3)).certificate["shards_cold"] == 0

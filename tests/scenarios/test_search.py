@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,16 @@ def test_an_exact_answer_can_be_asked_for_whatever_the_size(large: tuple[View, d
     assert [hit.key for hit in fuse(found, 10, None, None)] == [
         key for key, _ in brute_force(rows, query, parse({}), 10)
     ]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_of_equal_scores_the_keys_decide_before_and_after_compaction(tmp_path: Path, exact: bool) -> None:
+    table, one = Table(MemoryStore(lambda: START), tmp_path), vector(7)
+    for at, number in enumerate(np.random.default_rng(0).permutation(40).tolist()):
+        append(table.store, [replace(image(f"images/{number:02}.jpg", at + 1), vector=one)])
+    for shards in (0, 1):
+        view = table.view()
+        assert len(view.snapshot.manifest.shards) == shards
+        found = answer(view, one, parse({}), 5, exact=exact)
+        assert [hit.key for hit in fuse(found, 5, None, None)] == [f"images/{number:02}.jpg" for number in range(5)]
+        compact(COLLECTION, table.compactor(), now=START, nonce="a")

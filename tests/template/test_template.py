@@ -258,13 +258,17 @@ def test_every_variable_that_is_set_is_one_the_settings_read() -> None:
     assert "BUCKET" in shared
 
 
-@pytest.mark.parametrize("disk", ["QueryDisk", "CompactDisk"])
-def test_a_disk_always_has_room_for_the_cache(disk: str) -> None:
+@pytest.mark.parametrize(("disk", "cache", "share"), [("QueryDisk", "Bytes", 0.8), ("CompactDisk", "BesideBuild", 0.5)])
+def test_a_disk_always_has_room_for_the_cache(disk: str, cache: str, share: float) -> None:
     sizes = TEMPLATE["Mappings"]["DiskToCache"]
+    function = FUNCTIONS[f"{disk.removesuffix('Disk')}Function"]
 
+    assert function["Environment"]["Variables"]["CACHE_BYTES"] == {
+        "Fn::FindInMap": ["DiskToCache", {"Ref": disk}, cache]
+    }
     assert set(sizes) == set(TEMPLATE["Parameters"][disk]["AllowedValues"])
     for megabytes, entry in sizes.items():
-        assert int(entry["Bytes"]) <= 0.8 * int(megabytes) * 1024 * 1024
+        assert int(entry[cache]) <= share * int(megabytes) * 1024 * 1024
 
 
 def test_functions_run_where_the_layers_were_built_for() -> None:

@@ -18,12 +18,13 @@ Numbers = npt.NDArray[np.int64]
 SUMMING_ERROR = 1e-4
 """What the kernels' own sums may be off by; a test finds no more than a third of it."""
 
+TIES = 1_000
+"""Copies of one picture that may compete for the last places."""
 _AT_ONCE = 1_024
 """Float16 rows gathered before they are scanned, twice as many int8: 1 MiB at 512 dimensions, which stays in the cache
 of a core."""
 _FEW = 64
-"""So many scores are sorted at once sooner than the best are parted from the rest, and so many rows scored in float32
-sooner than first in float16."""
+"""So many rows are scored in float32 sooner than first in float16."""
 _NONE = np.zeros(0, np.int64)
 _DENSE = 2
 """Stretches with at least every second row wanted are scanned where they are mapped instead."""
@@ -63,7 +64,8 @@ def cosines_among(asked: npt.NDArray[Any], vectors: npt.NDArray[Any], rows: Numb
 def ranked(
     query: Vector, vectors: Halves, groups: Sequence[Numbers], k: int
 ) -> tuple[Numbers, npt.NDArray[np.float32]]:
-    """The k nearest of the rows of these numbers, best first, and their cosines in float32.
+    """The k nearest of the rows of these numbers, best first, and their cosines in float32; and then those as near as
+    the k-th, at most ``TIES``: which of them count, their keys decide.
 
     Each group is ascending, and no row is in two. Truly the nearest: a rough score decides only about rows farther from
     the k-th than it can err. Ties are in order of row.
@@ -77,7 +79,7 @@ def ranked(
     scores = np.zeros(len(rows), dtype=np.float32)
     for at in range(0, len(rows), _AT_ONCE):
         scores[at : at + _AT_ONCE] = exact_cosines(query, vectors[rows[at : at + _AT_ONCE]])
-    order = best(scores, k)
+    order = best(scores, k, TIES)
     return rows[order], scores[order]
 
 
@@ -106,13 +108,14 @@ def exact_cosines(query: Vector, rows: Halves) -> npt.NDArray[np.float32]:
     return np.asarray(np.minimum(np.maximum(cosines, -1.0), 1.0), dtype=np.float32)
 
 
-def best(scores: npt.NDArray[np.float32], k: int) -> Numbers:
-    """Positions of the k highest scores in descending order; ties keep the order of the rows."""
-    if len(scores) <= max(k, _FEW):
-        return np.argsort(-scores, kind="stable")[:k]
+def best(scores: npt.NDArray[np.float32], k: int, ties: int = 0) -> Numbers:
+    """Positions of the k highest scores in descending order, and of at most so many more that equal the k-th; ties keep
+    the order of the rows."""
+    if len(scores) <= k:
+        return np.argsort(-scores, kind="stable")
     floor = np.partition(scores, len(scores) - k)[len(scores) - k]
     candidates = np.flatnonzero(scores >= floor)
-    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
+    return candidates[np.argsort(-scores[candidates], kind="stable")][: k + ties]
 
 
 def inner_products(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

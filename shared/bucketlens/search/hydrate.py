@@ -21,7 +21,7 @@ class Hydrator:
     """One daemon thread that works off the newest wish, one file at a time, and ends when there is nothing to do.
 
     It holds no state that a frozen process could break: what failed because the process stood still, or was swept, is
-    left to a later wish. A shard the disk refused is not tried again. One whose bytes are not the manifest's is
+    left to a later wish. A shard the disk refused is not tried again. One whose bytes are twice not the manifest's is
     remembered in ``corrupt`` and must not be searched any more.
     """
 
@@ -58,6 +58,13 @@ class Hydrator:
             thread.join(seconds)
         return thread is None or not thread.is_alive()
 
+    def _bring(self, ref: ObjectRef) -> None:
+        """Twice if need be: the bytes may have changed on their way only."""
+        try:
+            self._files.path(ref)
+        except Corrupt:
+            self._files.path(ref)
+
     def _work(self) -> None:
         while True:
             with self._lock:
@@ -67,7 +74,7 @@ class Hydrator:
                 id, refs = self._wish.pop(0)
             try:
                 for ref in refs:
-                    self._files.path(ref)
+                    self._bring(ref)
             except Corrupt as error:
                 self.corrupt[id] = error
             except BucketlensError as error:

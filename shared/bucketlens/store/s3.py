@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -26,15 +27,19 @@ from bucketlens.store.s3errors import (
     CONTENDED,
     LOST_RACE,
     MISSING,
+    TRANSPORT,
     code_of,
     explained,
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 _CREATE = dict.fromkeys(LOST_RACE, exists)
 _SWAP = dict.fromkeys(LOST_RACE | MISSING | {CONTENDED}, conflict)
+_GETS = 4
+"""Requests after which an answer that breaks off is the last."""
 
 
 def connect(
@@ -74,19 +79,32 @@ class S3Store:
         return self._quick.get(key, span) or self._get(key, span, 1 + asked)
 
     def _get(self, key: str, span: ByteRange | None, gets: int) -> Blob:
-        self._quick.learn_from(key)
-        wanted: dict[str, Any] = {} if span is None else {"Range": f"bytes={span.start}-{span.end - 1}"}
+        """By boto3, which repeats a request that fails, but not one whose answer breaks off: that is done here."""
         with explained(self._bucket, key):
-            try:
-                found = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
-            except ClientError as error:
-                if code_of(error) != BEYOND_THE_END:
-                    raise
-                head = self._client.head_object(Bucket=self._bucket, Key=key)
-                return Blob(b"", head["ETag"], head["ContentLength"], gets)
-            body = found["Body"].read()
-        repeated = found["ResponseMetadata"].get("RetryAttempts", 0)
-        return Blob(body, found["ETag"], _whole(found.get("ContentRange"), len(body)), gets + repeated)
+            while True:
+                self._quick.learn_from(key)
+                found = self._ask(key, span)
+                if isinstance(found, Blob):
+                    return replace(found, gets=gets)
+                gets += found["ResponseMetadata"].get("RetryAttempts", 0)
+                try:
+                    body = found["Body"].read()
+                    return Blob(body, found["ETag"], _whole(found.get("ContentRange"), len(body)), gets)
+                except TRANSPORT:
+                    if gets >= _GETS:
+                        raise
+                    gets += 1
+
+    def _ask(self, key: str, span: ByteRange | None) -> GetObjectOutputTypeDef | Blob:
+        """The answer before its body is read, or what there is of an object beyond its end."""
+        wanted: dict[str, Any] = {} if span is None else {"Range": f"bytes={span.start}-{span.end - 1}"}
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
+        except ClientError as error:
+            if code_of(error) != BEYOND_THE_END:
+                raise
+            head = self._client.head_object(Bucket=self._bucket, Key=key)
+            return Blob(b"", head["ETag"], head["ContentLength"])
 
     def create(self, key: str, body: bytes) -> str:
         """See ``Store.create``. Where S3 itself finds the write contended (409): Retryable, nothing was written."""

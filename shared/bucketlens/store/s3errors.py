@@ -51,7 +51,7 @@ _AGAIN = frozenset(
 )
 _DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "Forbidden", "403"})
 _BAD_KEY = frozenset({"KeyTooLongError", "InvalidURI"})
-_TRANSPORT = (
+TRANSPORT = (
     ChecksumError,
     NoConnection,
     CredentialRetrievalError,
@@ -59,6 +59,7 @@ _TRANSPORT = (
     HTTPClientError,
     IncompleteReadError,
 )
+"""No answer, or not the whole of it."""
 
 Meanings = Mapping[str, Callable[[str], BucketlensError]]
 """What a code means to one verb: the error to raise, made from the object's key."""
@@ -72,7 +73,7 @@ def explained(bucket: str, key: str, meanings: Meanings | None = None) -> Iterat
     except ClientError as error:
         own = (meanings or {}).get(code_of(error))
         raise (own(key) if own else _refusal(error, bucket, key)) from error
-    except _TRANSPORT as error:
+    except TRANSPORT as error:
         raise Retryable(
             f"S3 could not be reached or did not answer in full ({type(error).__name__}).",
             code="s3_unreachable",
