@@ -46,7 +46,7 @@ def main() -> None:
     training, held = split(photos.labels, given.seed)
     print("precision@10 on photographs that nothing was learned from: as shipped -> labels -> pairs")
     for name, wanted in GROUPS.items():
-        classes = _classes(photos, wanted)
+        classes = members(photos, wanted)
         known, unseen = (rows[np.isin(photos.labels[rows], classes)] for rows in (training, held))
         some = np.concatenate([unseen[photos.labels[unseen] == label][:UNSEEN_LEARNED] for label in classes])
         vectors = bundle.images(photos.pixels[np.concatenate([known, unseen])])
@@ -65,17 +65,17 @@ def main() -> None:
 def _gain(of: dict[int, Floats], labels: npt.NDArray[np.int64], learned: Rows, judged: Rows, seed: int) -> str:
     mine, others = (np.stack([of[row] for row in rows.tolist()]) for rows in (learned, judged))
     by_labels = learn(mine, [str(label) for label in labels[learned]], seed=seed)
-    by_pairs = learn_pairs(mine, _pairs(labels[learned], seed), seed=seed)
+    by_pairs = learn_pairs(mine, drawn_pairs(labels[learned], seed), seed=seed)
     eye = np.eye(mine.shape[1], dtype=np.float32)
-    found = [_precision(others @ matrix, labels[judged]) for matrix in (eye, by_labels.matrix, by_pairs.matrix)]
+    found = [precision(others @ matrix, labels[judged]) for matrix in (eye, by_labels.matrix, by_pairs.matrix)]
     told = [
-        f"{each:.3f}{'' if one.better else ' (tune refuses: no better on its own held-out images)'}"
+        f"{each:.3f}{'' if one.better else ' (refused)'}"
         for each, one in zip(found[1:], (by_labels, by_pairs), strict=True)
     ]
     return f"{found[0]:.3f} -> {' -> '.join(told)}"
 
 
-def _pairs(labels: npt.NDArray[np.int64], seed: int) -> list[Pair]:
+def drawn_pairs(labels: npt.NDArray[np.int64], seed: int) -> list[Pair]:
     """Each image in one pair: half of every class with another of it, the rest with others, by chance."""
     order = np.random.default_rng(seed).permutation(len(labels))
     same: list[Pair] = []
@@ -90,7 +90,7 @@ def _pairs(labels: npt.NDArray[np.int64], seed: int) -> list[Pair]:
     return [*same, *(Pair(one, other, False) for one, other in apart if labels[one] != labels[other])]
 
 
-def _precision(vectors: Floats, labels: npt.NDArray[np.int64]) -> float:
+def precision(vectors: Floats, labels: npt.NDArray[np.int64]) -> float:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alike = unit @ unit.T
     np.fill_diagonal(alike, -2)
@@ -98,7 +98,7 @@ def _precision(vectors: Floats, labels: npt.NDArray[np.int64]) -> float:
     return float(np.mean(labels[near] == labels[:, None]))
 
 
-def _classes(photos: Photographs, wanted: tuple[str, ...]) -> list[int]:
+def members(photos: Photographs, wanted: tuple[str, ...]) -> list[int]:
     found = [
         number
         for number, wnid in enumerate(photos.wnids)

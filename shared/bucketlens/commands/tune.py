@@ -15,8 +15,8 @@ from bucketlens.errors import InvalidRequest, Misconfigured
 
 if TYPE_CHECKING:
     from bucketlens.handlers.wiring import Wiring
-    from bucketlens.model.adapter import Learned
     from bucketlens.model.bundle import Bundle
+    from bucketlens.model.learned import Learned
     from bucketlens.projection import Matrix
 
 _MATRIX = "adapter.npy"
@@ -28,8 +28,8 @@ def register(commands: Any) -> None:
         "tune",
         help="learn from labels of your own images, and move the index to the better model",
         description="Learns a matrix from the stored vectors of labelled images, checks it on images it has not seen, "
-        "and refuses to go on when it is no better. Writes a new model that ends in the matrix and re-projects the "
-        "index without embedding anything again; queries go on throughout. Deploy the new model afterwards.",
+        "and refuses to go on when it is not surely better. Writes a new model that ends in the matrix and re-projects "
+        "the index without embedding anything again; queries go on throughout. Deploy the new model afterwards.",
         epilog="BUCKET, AWS_ENDPOINT_URL, MODEL_URI and the other settings are taken from the environment.",
     )
     source = tune.add_mutually_exclusive_group()
@@ -39,14 +39,14 @@ def register(commands: Any) -> None:
     goal.add_argument("--into", type=Path, metavar="FOLDER", help="where the new model is written")
     goal.add_argument("--abandon", action="store_true", help="end a model change that is not finished")
     tune.add_argument("--collection", default="default", metavar="NAME", help="default: %(default)s")
-    tune.add_argument("--seed", type=int, default=0, help="decides which images are held out (default: %(default)s)")
+    tune.add_argument("--seed", type=int, default=0, help="decides which are held out together (default: %(default)s)")
     tune.add_argument("--dry-run", action="store_true", help="learn and judge only: write nothing")
     tune.add_argument("--resume", action="store_true", help="finish moving the index to the model in FOLDER")
     tune.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Learn, judge, write, move. Returns 1 when the matrix was no better and nothing was done."""
+    """Learn, judge, write, move. Returns 1 when the matrix was not surely better and nothing was done."""
     from bucketlens.handlers.wiring import Wiring
 
     wiring = Wiring.of(os.environ)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         learned = _learn(options, wiring)
         if not learned.better or options.dry_run:
-            print("Nothing was written." if learned.better else "It is no better: nothing was written.")
+            print("Nothing was written.")
             return 0 if learned.better else 1
         bundle, matrix = _write(options, learned, wiring), learned.matrix
     _move(options.collection, bundle, matrix, wiring)
@@ -89,8 +89,7 @@ def _learn(options: argparse.Namespace, wiring: Wiring) -> Learned:
         learned = tune(view, options.labels, seed=options.seed)
         print(f"Learned from {learned.learned_from} images with {learned.labels} labels in {options.labels!r}.")
         what = "images"
-    gain = f"{learned.before:.3f} before, {learned.after:.3f} after"
-    print(f"{learned.measure} on {learned.held_out} held-out {what}: {gain}")
+    print(f"{learned.measure.capitalize()} on {learned.held_out} {what}, held out in turn: {learned.verdict}")
     return learned
 
 
@@ -132,7 +131,7 @@ def _write(options: argparse.Namespace, learned: Learned, wiring: Wiring) -> Bun
     bundle = graft(wiring.bundle, learned.matrix, options.into, f"{base.id}+{taught_by}")
     np.save(options.into / _MATRIX, learned.matrix)
     facts = {"from": base.checksum, "taught_by": taught_by, "measure": learned.measure}
-    facts |= {"before": learned.before, "after": learned.after}
+    facts |= {"before": learned.before, "after": learned.after, "error": learned.error}
     (options.into / "adapter.json").write_text(json.dumps(facts, indent=2), "utf-8")
     return bundle
 

@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from bucketlens.errors import InvalidRequest
 from bucketlens.index.block import metadata_at
-from bucketlens.model.adapter import Learned, learn
+from bucketlens.model.adapter import learn
+from bucketlens.model.learned import Learned
 from bucketlens.model.pairs import Pair, learn_pairs
 from bucketlens.search.view import View
 
 
 def tune(view: View, field: str, *, seed: int) -> Learned:
-    """What the images' own labels teach: a matrix, and precision@10 on held-out images before and after.
+    """What the images' own labels teach: a matrix, and average precision on held-out images before and after.
 
     Labels are the values of a metadata field (text, numbers or booleans); images without one are left out. Raises
     InvalidRequest when too few are labelled.
