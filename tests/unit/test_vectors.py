@@ -51,6 +51,8 @@ def test_the_best_of_any_rows_are_the_best_in_exact_arithmetic(
     wanted = np.flatnonzero(rng.random(rows) < share)
     found, scores = ranked(query, vectors, [wanted], k)
     right = np.sort(true_cosines(query, vectors[wanted]))[::-1][:k]
+    assert (scores[k:] == scores[k - 1 : k]).all(), "those that equal the last"
+    found, scores = found[:k], scores[:k]
     assert len(set(found.tolist())) == len(found) == min(k, len(wanted))
     assert set(found.tolist()) <= set(wanted.tolist())
     assert np.allclose(scores, right, atol=1e-6), "no row that was left out is better"
