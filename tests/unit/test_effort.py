@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from bucketlens.index import graph
-from bucketlens.index.effort import ENOUGH, Effort, measure, strangers
-from bucketlens.index.rounded import Asked, cosines_int8, query_int8, to_int8
+from bucketlens.index.effort import ENOUGH, Effort, _behind_copies, _nearest_of_all, measure, strangers
+from bucketlens.index.rounded import Asked, to_int8
 from bucketlens.index.vectors import exact_cosines
 
 ROWS, DIMENSION, CLUSTER = 6_000, 24, 100
@@ -27,7 +27,8 @@ FIRSTS = np.arange(0, ROWS + 1, CLUSTER)
 
 def closeness_in(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     centroids = to_int8(rows.reshape(-1, CLUSTER, DIMENSION).astype(np.float32).mean(axis=1))
-    return cosines_int8(query_int8(query), centroids, np.linalg.norm(centroids.astype(np.float32), axis=1))
+    wide = centroids.astype(np.float32)
+    return wide @ query / np.linalg.norm(wide, axis=1)
 
 
 def measured(rows: np.ndarray, walk: str) -> Effort:
@@ -46,7 +47,9 @@ def test_tight_clusters_need_no_walk_and_a_graph_that_finds_everything_needs_no_
     tight = measured(vectors(0.1), "useless")
     assert (tight.candidates, tight.beside) == (0, 500)
     assert tight.found >= ENOUGH
-    assert measured(vectors(3.0), "perfect") == Effort(16, 500, 1.0)
+    perfect = measured(vectors(3.0), "perfect")
+    assert (perfect.candidates, perfect.beside) == (16, 500)
+    assert perfect.found >= ENOUGH
 
 
 def test_when_nothing_finds_enough_the_effort_is_what_finds_most() -> None:
@@ -87,3 +90,19 @@ def test_few_rows_are_kept_apart_for_it() -> None:
     assert strangers(4_096) == 256
     assert strangers(1_600) == 100
     assert strangers(10) == 0
+
+
+def test_copies_of_a_row_do_not_count_as_its_neighbours() -> None:
+    copied = vectors(3.0)
+    copied[1::2] = copied[::2]  # every second row is a copy of the one before
+    copied[1::2] += (0.001 * np.random.default_rng(0).standard_normal(copied[1::2].shape)).astype(np.float16)
+    asking = np.arange(0, ROWS, ROWS // 100)
+    wide = copied[asking].astype(np.float32)
+    found = _behind_copies(*_nearest_of_all(wide, copied, asking))
+    assert not (found == asking[:, None] + 1).any()
+    for query, row in zip(wide, found, strict=True):
+        order = np.argsort(-exact_cosines(query, copied), kind="stable")
+        others = order[~np.isin(order, asking)].tolist()
+        first = others.index(row[0])
+        assert 1 <= first <= 30
+        assert set(row) == set(others[first : first + 10]), "ten in a row"

@@ -189,7 +189,7 @@ def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) ->
             for first, end in spans:
                 found[first:end] = True
             assert np.array_equal(found, expected)
-            assert (np.diff(spans.reshape(-1)) > 0).all(), "ascending, and those that adjoin are one"
+            assert (np.diff(np.array(spans).reshape(-1)) > 0).all(), "ascending, and those that adjoin are one"
 
 
 def test_the_same_rows_and_seed_make_the_same_shard(files: Mapping[str, bytes], block: Block) -> None:

@@ -27,10 +27,10 @@ from bucketlens.index.block import Mask
 from bucketlens.index.codes import Coding
 from bucketlens.index.effort import Effort
 from bucketlens.index.fields import Place
-from bucketlens.index.rounded import Asked, cosines_int8
+from bucketlens.index.rounded import Asked, query_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
-from bucketlens.index.vectors import best
+from bucketlens.index.vectors import inner_products
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 _HASH_BYTES, _ROW_BYTES, _HALF_BYTES = 8, 4, 2
@@ -106,29 +106,33 @@ class Head:
 
     def closeness(self, query: Vector) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        return self._closeness(Asked(query))
+        asked = query_int8(query).astype(np.float32)
+        length = max(float(np.sqrt(np.vecdot(asked, asked))), 1e-12)
+        return np.asarray(self._nearness(Asked(query)) / np.float32(length))
 
-    def _closeness(self, asked: Asked) -> npt.NDArray[np.float32]:
-        return cosines_int8(asked.rounded, self.centroids, self._lengths)
+    def _nearness(self, asked: Asked) -> npt.NDArray[np.float32]:
+        """The same but for the length of the rounded query, which orders no clusters."""
+        return np.asarray(inner_products(asked.rounded, self.centroids) * self._inverse_lengths)
 
     @cached_property
-    def _lengths(self) -> npt.NDArray[np.float32]:
-        return np.asarray(np.linalg.norm(self.centroids.astype(np.float32), axis=1))
+    def _inverse_lengths(self) -> npt.NDArray[np.float32]:
+        lengths = np.linalg.norm(self.centroids.astype(np.float32), axis=1)
+        return np.asarray(1 / np.maximum(lengths, 1e-12), dtype=np.float32)
 
-    def near(self, asked: Asked, mask: Mask | None, enough: int, most: int) -> npt.NDArray[np.int64]:
+    def near(self, asked: Asked, mask: Mask | None, enough: int, most: int) -> list[Span]:
         """The clusters nearest to the query, as many as hold ``enough`` rows of the mask (rows,), but at most ``most``.
 
-        As spans of rows (spans, 2), ascending; clusters that adjoin are one. Without a mask all rows count.
+        As spans of rows, ascending; clusters that adjoin are one. Without a mask all rows count.
         """
-        closeness, firsts = self._closeness(asked), self.outline.firsts
-        near = best(closeness, most)
-        held = firsts[near + 1] - firsts[near] if mask is None else _held(mask, firsts, near, enough)
-        chosen = np.sort(near[: int(np.searchsorted(np.cumsum(held), enough)) + 1])
-        gaps = np.flatnonzero(chosen[1:] - chosen[:-1] > 1)
-        spans = np.empty((len(gaps) + 1, 2), dtype=np.int64)
-        spans[0, 0], spans[1:, 0] = firsts[chosen[0]], firsts[chosen[gaps + 1]]
-        spans[:-1, 1], spans[-1, 1] = firsts[chosen[gaps] + 1], firsts[chosen[-1] + 1]
-        return spans
+        nearness, firsts = self._nearness(asked), self.outline.firsts
+        spans, held = list[Span](), 0
+        while held < enough and len(spans) < min(most, len(nearness)):
+            nearest = int(nearness.argmax())  # the best of a thousand, some times, sooner than the order of all
+            nearness[nearest] = -np.inf
+            first, end = int(firsts[nearest]), int(firsts[nearest + 1])
+            spans.append((first, end))
+            held += end - first if mask is None else int(np.count_nonzero(mask[first:end]))
+        return _joined(sorted(spans))
 
     @property
     def vector_width(self) -> int:
@@ -144,15 +148,15 @@ class Head:
         return self.codes_at + start * self.coding.width, self.codes_at + end * self.coding.width
 
 
-def _held(mask: Mask, firsts: npt.NDArray[np.int64], clusters: npt.NDArray[np.int64], enough: int) -> list[int]:
-    """How many rows of the mask each of these clusters has, until those have enough."""
-    held, total = list[int](), 0
-    for first, end in zip(firsts[clusters].tolist(), firsts[clusters + 1].tolist(), strict=True):
-        held.append(int(np.count_nonzero(mask[first:end])))
-        total += held[-1]
-        if total >= enough:
-            break
-    return held
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Ascending spans, those that adjoin as one."""
+    joined = list[Span]()
+    for first, end in spans:
+        if joined and joined[-1][1] == first:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((first, end))
+    return joined
 
 
 def batch_ends(firsts: npt.NDArray[np.int64], most: int = ROWS_PER_BATCH) -> Iterator[int]:

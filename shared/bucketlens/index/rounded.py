@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.vectors import Numbers, cosines_among, inner_products
+from bucketlens.index.vectors import Numbers, cosines_among
 from bucketlens.records import Vector
 
 Bytes = npt.NDArray[np.int8]
@@ -90,13 +90,3 @@ def turn(rows: npt.NDArray[np.floating], rounded: Bytes) -> float:
     off = wide - forms * (np.abs(wide).max(axis=1, keepdims=True) / np.float32(_PEAK))
     sines = np.sqrt(np.vecdot(off, off) / np.maximum(np.vecdot(wide, wide), _LEAST**2))
     return math.asin(min(1.0, float(sines.max(initial=0.0)) * (1 + 1e-5)))
-
-
-def cosines_int8(asked: Bytes, rows: Bytes, lengths: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Cosine of one rounded row (d,) to each of (n, d) whose lengths are (n,); shape (n,).
-
-    The kernel for inner products takes half the time of the one that finds the lengths as well.
-    """
-    wide = asked.astype(np.float32)
-    own = np.sqrt(np.vecdot(wide, wide))
-    return np.asarray(inner_products(asked, rows) / np.maximum(lengths * own, np.float32(_LEAST)))

@@ -43,6 +43,8 @@ def cosines_among(asked: npt.NDArray[Any], vectors: npt.NDArray[Any], rows: Numb
 
     What is gathered at once is a small piece.
     """
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows) <= _AT_ONCE:
+        return _angular(asked, vectors[rows[0] : rows[-1] + 1])
     scores = np.empty(len(rows), dtype=np.float32)
     buffer: npt.NDArray[Any] | None = None
     at_once = 2 * _AT_ONCE // vectors.itemsize
@@ -72,7 +74,8 @@ def ranked(
     """
     rows = groups[0] if len(groups) == 1 else np.concatenate([*groups, _NONE])
     if len(rows) > max(k, _FEW):
-        rough = np.concatenate([rough_cosines(query, vectors, group) for group in groups])
+        half = query.astype(np.float16)
+        rough = np.concatenate([cosines_among(half, vectors, group) for group in groups])
         rows = rows[rough >= np.partition(rough, len(rough) - k)[len(rough) - k] - 2 * slack(query)]
     if len(groups) > 1:
         rows = np.sort(rows)
@@ -124,6 +127,7 @@ def inner_products(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArr
     return np.asarray(found[0])
 
 
-def _angular(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _angular(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     # The kernels' own output type: asking for float32 takes a path that is seven times slower (numkong 7.8).
-    return np.asarray(1.0 - np.asarray(numkong.cdist(asked[None, :], rows, "angular"))[0])
+    apart = np.asarray(numkong.cdist(asked[None, :], rows, "angular"))[0]
+    return np.asarray(np.subtract(1.0, apart, dtype=np.float32))

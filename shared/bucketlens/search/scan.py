@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
+from bucketlens.index.arrow import Span
 from bucketlens.index.block import Mask
 from bucketlens.index.rounded import Asked
 from bucketlens.index.vectors import Numbers, ranked
@@ -17,7 +18,6 @@ from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import BESIDE_CLUSTERS, LEAST_ROUNDED, Choice, Path, choose, enough, wider
 
 _NONE = np.zeros(0, np.int64)
-_NO_SPANS = np.zeros((0, 2), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and the exact path, when a scan would be cheaper."""
     head, graph, mask = matching.part.source.head, matching.part.source.graph, None if matching.whole else matching.mask
-    near = head.near(asked, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else _NO_SPANS
-    groups = [_rows(span, mask) for span in near.tolist()]
+    near = head.near(asked, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
+    groups = [_rows(span, mask) for span in near]
     held = sum(map(len, groups))
     while choice.path is not Path.EXACT:
         walked = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NONE
@@ -91,13 +91,14 @@ def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple
     return [], 0, choice
 
 
-def _rows(span: Sequence[int], mask: Mask | None) -> Numbers:
+def _rows(span: Span, mask: Mask | None) -> Numbers:
     """The rows of a span that are in the mask, or all."""
     first, end = span
     return np.arange(first, end) if mask is None else np.flatnonzero(mask[first:end]) + first
 
 
-def _outside(rows: Numbers, spans: Numbers) -> Numbers:
+def _outside(rows: Numbers, spans: Sequence[Span]) -> Numbers:
     """The rows in none of the spans, which ascend and do not adjoin; ascending."""
     kept = np.sort(rows)
-    return np.asarray(kept[np.searchsorted(spans.reshape(-1), kept, side="right") % 2 == 0])
+    bounds = np.array(spans, dtype=np.int64).reshape(-1)
+    return np.asarray(kept[np.searchsorted(bounds, kept, side="right") % 2 == 0])
