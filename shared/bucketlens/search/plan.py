@@ -42,14 +42,16 @@ ROWS_PER_CANDIDATE = 24
 of one busy core, 512 dimensions."""
 LEAST_ROUNDED = 2_000
 """Candidates that are compared in eight bits a component first: of fewer, sifting twice takes longer."""
-PROBES = 36
+PROBES = 64
 """Clusters a cold search reads the codes of at least, over all shards together, as far as its budget goes."""
 PROBED_ROWS = 200
 """Matching rows whose codes are read at least, likewise."""
 FILTERED_ROWS = 4_000
 """With a filter, matching rows a cold search wants the codes of: the nearest clusters may hold none that is near."""
-CODED_CANDIDATES = 400
-"""Rows rescored of those whose codes were read, as far as the budget goes."""
+CODED_CANDIDATES = 600
+"""Rows rescored of those whose codes were read, as far as the budget goes. 64 clusters and 600 rows hold 0.998 of ten
+neighbours of 262,144 photographs (35 GETs, 4.8 MB) and 0.985 of 1,048,576 (40, 6.2 MB), 36 and 400 held 0.983 (26, 3.5
+MB) and 0.955 (31, 4.9 MB), 72 and 800 of the million 0.987 (43, 7.0 MB). The rounds are the same."""
 EXACT_BYTES = 4 * 2**20
 """A cold search reads all matching vectors when they are had within its budget of requests in so many bytes."""
 EXACT_SHARE = 4
