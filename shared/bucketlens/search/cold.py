@@ -185,7 +185,8 @@ def _approximate(
     else:
         codes = coded[0].cold.head.coding.width
         spans = found.spans(codes).first(probed(found.counts, k, filtered=filtered))
-        requests = joined(spans.first(max(most(spans, *budget.codes), budget.wanted)), budget.codes[0])
+        limits = budget.codes if filtered else budget.plain_codes(spans.size)
+        requests = joined(spans.first(max(most(spans, *limits), budget.wanted)), limits[0])
         stretches = yield from _read(coded, requests, codes, CODES)
         budget = budget.less(len(requests.files), requests.size)
         likely = by_code(coded, query, stretches).first(wanted_candidates(k))
