@@ -56,15 +56,15 @@ def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_o
 
 def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_clusters_too() -> None:
     def chosen(matching: int, k: int = 10, *, filtered: bool = False) -> tuple[int, int]:
-        walk = Effort(96, 0, 0.995)
+        walk = Effort(96, 500, 0.995)
         choice = choose(300_000, matching, k, among=matching, filtered=filtered, effort=walk, exact=False)
         return choice.candidates, choice.beside
 
-    assert chosen(300_000) == (96, 0)
-    assert chosen(300_000, 5) == (96, 0)
-    assert chosen(300_000, 60) == (196, 0)
-    assert chosen(300_000, 200) == (601, 0)
-    assert chosen(225_000) == (128, 0), "as many that count"
+    assert chosen(300_000) == (96, 500)
+    assert chosen(300_000, 5) == (96, 500)
+    assert chosen(300_000, 60) == (196, 3_000)
+    assert chosen(300_000, 200) == (601, 10_000)
+    assert chosen(225_000) == (128, 500), "as many that count"
     assert chosen(150_000, filtered=True) == (96, 2_000)
     assert chosen(150_000, 20, filtered=True) == (121, 4_000)
 

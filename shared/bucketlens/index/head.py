@@ -27,7 +27,7 @@ from bucketlens.index.block import Mask
 from bucketlens.index.codes import Coding
 from bucketlens.index.effort import Effort
 from bucketlens.index.fields import Place
-from bucketlens.index.rounded import Asked, query_int8
+from bucketlens.index.rounded import Asked
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
 from bucketlens.index.vectors import inner_products
@@ -106,9 +106,9 @@ class Head:
 
     def closeness(self, query: Vector) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        asked = query_int8(query).astype(np.float32)
-        length = max(float(np.sqrt(np.vecdot(asked, asked))), 1e-12)
-        return np.asarray(self._nearness(Asked(query)) / np.float32(length))
+        asked = Asked(query)
+        length = np.linalg.norm(asked.rounded.astype(np.float32))
+        return np.asarray(self._nearness(asked) / np.maximum(length, np.float32(1e-12)))
 
     def _nearness(self, asked: Asked) -> npt.NDArray[np.float32]:
         """The same but for the length of the rounded query, which orders no clusters."""

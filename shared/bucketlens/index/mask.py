@@ -87,6 +87,7 @@ class Masks:
     def __init__(self, budget: int = MASK_BYTES) -> None:
         self._budget = budget
         self._held: OrderedDict[str, Passing] = OrderedDict()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def get(self, condition: Filter, rows: pa.Table) -> Passing:
@@ -98,9 +99,11 @@ class Masks:
                 return self._held[name]
         passing = Passing.of(condition, rows)
         with self._lock:
+            known = self._held.pop(name, None)
             self._held[name] = passing
-            while sum(held.nbytes for held in self._held.values()) > self._budget:
-                self._held.popitem(last=False)
+            self._bytes += passing.nbytes - (known.nbytes if known else 0)
+            while self._bytes > self._budget:
+                self._bytes -= self._held.popitem(last=False)[1].nbytes
         return passing
 
 

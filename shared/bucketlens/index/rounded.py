@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.vectors import Numbers, cosines_among
+from bucketlens.index.vectors import Numbers, cosines_among, kth_highest
 from bucketlens.records import Vector
 
 Bytes = npt.NDArray[np.int8]
@@ -60,8 +60,8 @@ class Rounded:
         cosines = np.concatenate([cosines_among(asked.rounded, self.rows, group) for group in groups])
         rows = np.concatenate(groups)
         if len(rows) > k:
-            kth = min(1.0, float(np.partition(cosines, len(rows) - k)[len(rows) - k]))
-            farthest = math.acos(max(-1.0, kth)) + 2 * (self.angle + asked.turn)
+            kth = kth_highest(cosines, k)
+            farthest = math.acos(min(1.0, max(-1.0, kth))) + 2 * (self.angle + asked.turn)
             rows = rows[cosines >= math.cos(min(math.pi, farthest)) - 2 * _KERNEL_ERROR]
         return np.sort(rows)
 

@@ -30,21 +30,12 @@ _DENSE = 2
 """Stretches with at least every second row wanted are scanned where they are mapped instead."""
 
 
-def rough_cosines(query: Vector, vectors: Halves, rows: Numbers) -> npt.NDArray[np.float32]:
-    """Cosine of the query to the rows of these numbers, ascending; shape (len(rows),), off by ``slack`` at most.
-
-    ``vectors`` are (n, d), mapped or not.
-    """
-    return cosines_among(query.astype(np.float16), vectors, rows)
-
-
 def cosines_among(asked: npt.NDArray[Any], vectors: npt.NDArray[Any], rows: Numbers) -> npt.NDArray[np.float32]:
     """Cosine of one row (d,) to those of (n, d) with these numbers, ascending; shape (len(rows),). All float16 or int8.
 
-    What is gathered at once is a small piece.
+    ``vectors`` are mapped or not; what is gathered of them at once is a small piece. To a query rounded to float16 the
+    cosines are off by ``slack`` at most.
     """
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows) <= _AT_ONCE:
-        return _angular(asked, vectors[rows[0] : rows[-1] + 1])
     scores = np.empty(len(rows), dtype=np.float32)
     buffer: npt.NDArray[Any] | None = None
     at_once = 2 * _AT_ONCE // vectors.itemsize
@@ -76,7 +67,7 @@ def ranked(
     if len(rows) > max(k, _FEW):
         half = query.astype(np.float16)
         rough = np.concatenate([cosines_among(half, vectors, group) for group in groups])
-        rows = rows[rough >= np.partition(rough, len(rough) - k)[len(rough) - k] - 2 * slack(query)]
+        rows = rows[rough >= kth_highest(rough, k) - 2 * slack(query)]
     if len(groups) > 1:
         rows = np.sort(rows)
     scores = np.zeros(len(rows), dtype=np.float32)
@@ -87,8 +78,8 @@ def ranked(
 
 
 def slack(query: Vector) -> float:
-    """The largest error of ``rough_cosines``: by Cauchy and Schwarz the share of the query that rounding it to float16
-    takes away, and what the kernels' sums add."""
+    """The largest error of cosines to the query rounded to float16: by Cauchy and Schwarz the share of the query that
+    rounding takes away, and what the kernels' sums add."""
     lost = query - query.astype(np.float16).astype(np.float32)
     return math.sqrt(np.vecdot(lost, lost) / max(float(np.vecdot(query, query)), 1e-24)) + SUMMING_ERROR
 
@@ -116,9 +107,13 @@ def best(scores: npt.NDArray[np.float32], k: int, ties: int = 0) -> Numbers:
     the order of the rows."""
     if len(scores) <= k:
         return np.argsort(-scores, kind="stable")
-    floor = np.partition(scores, len(scores) - k)[len(scores) - k]
-    candidates = np.flatnonzero(scores >= floor)
+    candidates = np.flatnonzero(scores >= kth_highest(scores, k))
     return candidates[np.argsort(-scores[candidates], kind="stable")][: k + ties]
+
+
+def kth_highest(scores: npt.NDArray[np.float32], k: int) -> float:
+    """The k-th highest of at least k scores."""
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
 
 
 def inner_products(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -17,7 +17,7 @@ from bucketlens.index.block import Block, Mask
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import map_head
 from bucketlens.records import ModelIdentity
-from bucketlens.search.files import DISK
+from bucketlens.search.files import refused_by_disk
 from bucketlens.store.protocol import Store
 from bucketlens.table.manifest import ObjectRef, ShardEntry
 
@@ -32,12 +32,7 @@ def building() -> Iterator[Path]:
         with TemporaryDirectory(prefix="bucketlens-") as folder:
             yield Path(folder)
     except OSError as error:
-        raise Retryable(
-            f"The local disk refused a shard that was being built: {error.strerror or error}.",
-            code=DISK,
-            value=error.filename,
-            remedy="Give the function more ephemeral storage, or lower CACHE_BYTES.",
-        ) from error
+        raise refused_by_disk("a shard that was being built", str(error.filename), error) from error
 
 
 @dataclass(frozen=True, slots=True)

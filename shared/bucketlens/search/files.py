@@ -38,6 +38,16 @@ class SnapshotGone(Retryable):
     default_code = "snapshot_gone"
 
 
+def refused_by_disk(what: str, value: str, error: OSError) -> Retryable:
+    """What to raise (``disk``) when the local disk has no room for something, or fails."""
+    return Retryable(
+        f"The local disk refused {what}: {error.strerror or error}.",
+        code=DISK,
+        value=value,
+        remedy="Lower CACHE_BYTES or give the function more ephemeral storage.",
+    )
+
+
 class User(Protocol):
     """Who maps files."""
 
@@ -91,12 +101,7 @@ class LocalFiles:
                     self._bring(ref, target)
                 self._use(name, ref.size, make_room=False)
         except OSError as error:
-            raise Retryable(
-                f"The local disk refused an index object: {error.strerror}.",
-                code=DISK,
-                value=ref.key,
-                remedy="Lower CACHE_BYTES or give the function more ephemeral storage.",
-            ) from error
+            raise refused_by_disk("an index object", ref.key, error) from error
         return target
 
     def used_by(self, user: User, refs: Iterable[ObjectRef]) -> None:

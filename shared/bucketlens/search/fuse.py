@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from bucketlens.index.block import key_column, metadata_at
+from bucketlens.index.vectors import kth_highest
 from bucketlens.queries import Hit
 from bucketlens.records import Metadata
 from bucketlens.search.scan import Found
@@ -15,7 +16,7 @@ from bucketlens.search.scan import Found
 def fuse(found: Sequence[Found], k: int, min_score: float | None, fields: Collection[str] | None) -> list[Hit]:
     """The k best over all parts, highest score first, ties by key; hits below ``min_score`` are dropped."""
     scores = np.concatenate([part.scores for part in found]) if found else np.zeros(0, np.float32)
-    floor = float(np.partition(scores, len(scores) - k)[len(scores) - k]) if len(scores) > k else -np.inf
+    floor = kth_highest(scores, k) if len(scores) > k else -np.inf
     if min_score is not None:
         floor = max(floor, min_score)
     ranked: list[tuple[float, str, int, int]] = []

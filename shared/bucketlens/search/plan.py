@@ -24,10 +24,9 @@ FIRST_K = 10
 CANDIDATES_PER_HIT = 2
 """And of each more this many candidates: of 262,144 photographs those of 96, 116, 176 and 276 held 0.994, 0.991, 0.993
 and 0.994 of the true 10, 20, 50 and 100."""
-LEAST_BESIDE, FILTERED_BESIDE = 500, 4
-"""With a filter at least so many, and times as many: what matches may lie apart from the query, where neighbours are in
-many clusters. With the half of 1,048,576 x 512 rows that is far from the query, recall@10 is 0.980 with 500 rows, 0.990
-with 2,000."""
+FILTERED_BESIDE = 4
+"""Times as many with a filter: what matches may lie apart from the query, where neighbours are in many clusters. With
+the half of 1,048,576 x 512 rows that is far from the query, recall@10 is 0.980 with 500 rows, 0.990 with 2,000."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for them."""
 LEAST_CODED = 250
@@ -38,10 +37,11 @@ ROWS_PER_CODED = 8
 """The log is scanned up to so many rows for each that would be rescored: comparing codes and rescoring takes about
 0.1 ms more than comparing them, a scan as long for 2,000 rows of 512 dimensions."""
 ROWS_PER_CANDIDATE = 24
-"""Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.25 and 5.8 microseconds
-of one busy core, 512 dimensions."""
+"""Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.10 to 0.12 and 2.4 to 3.8
+microseconds, 512 dimensions."""
 LEAST_ROUNDED = 2_000
-"""Candidates that are compared in eight bits a component first: of fewer, sifting twice takes longer."""
+"""Candidates that are compared in eight bits a component first: with 1,000 that takes as long, with 2,600 0.8 to 0.9 of
+the time, with 10,000 0.7 or less."""
 PROBES = 64
 """Clusters a cold search reads the codes of at least, over all shards together, as far as its budget goes."""
 PROBED_ROWS = 200
@@ -107,8 +107,7 @@ def choose(
         return Choice(Path.EXACT, "few rows match")
     if effort is None:
         return _coded(matching, k) if has_codes else Choice(Path.EXACT, "the part is small")
-    beside = FILTERED_BESIDE * max(LEAST_BESIDE, effort.beside) if filtered else effort.beside
-    beside = beside * max(k, FIRST_K) // FIRST_K
+    beside = effort.beside * (FILTERED_BESIDE if filtered else 1) * max(k, FIRST_K) // FIRST_K
     if effort.candidates == 0 and not filtered and 2 * matching > rows:
         reason = f"the nearest clusters held {effort.found:.1%} of the neighbours when the shard was built"
         return Choice(Path.CLUSTERS, reason, 0, beside)

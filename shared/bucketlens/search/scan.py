@@ -22,7 +22,7 @@ _NONE = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best rows of a part, best first, and what finding them took."""
+    """The best rows of a part, best first, those that equal the last of them, and what finding them took."""
 
     part: Part
     rows: Numbers
@@ -33,7 +33,8 @@ class Found:
 
 
 def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *, exact: bool) -> list[Found]:
-    """The k best rows of each part that count and pass the filter; fewer only when fewer match there.
+    """The k best rows of each part that count and pass the filter, fewer only when fewer match there; and rows that
+    equal the last of them, as ``ranked`` tells.
 
     Scores are float32 cosines. A part searched by the exact path gives its true k best.
     """
@@ -68,8 +69,7 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
         candidates, scanned, choice = _approach(matching, asked, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
-    rounded = part.source.rounded
-    if rounded is not None and scanned >= LEAST_ROUNDED:
+    if scanned >= LEAST_ROUNDED and (rounded := part.source.rounded) is not None:
         candidates = [rounded.nearest(asked, candidates, k)]
     rows, scores = ranked(asked.vector, part.source.vectors, candidates, k)
     return Found(part, rows, scores, matching.count, scanned, choice)
