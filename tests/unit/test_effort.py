@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bucketlens.index import graph
-from bucketlens.index.effort import ENOUGH, Effort, _behind_copies, _nearest_of_all, measure, strangers
+from bucketlens.index.effort import CARE, ENOUGH, Effort, _behind_copies, _nearest_of_all, measure, strangers
 from bucketlens.index.rounded import Asked, to_int8
 from bucketlens.index.vectors import exact_cosines
 
@@ -106,3 +106,14 @@ def test_copies_of_a_row_do_not_count_as_its_neighbours() -> None:
         first = others.index(row[0])
         assert 1 <= first <= 30
         assert set(row) == set(others[first : first + 10]), "ten in a row"
+
+
+def test_what_lies_behind_tight_groups_is_not_searched_for_at_any_price() -> None:
+    rng = np.random.default_rng(5)
+    centres = rng.standard_normal((ROWS // 25, DIMENSION))
+    rows = np.repeat(centres, 25, axis=0) + 0.05 * rng.standard_normal((ROWS, DIMENSION))
+    asking = rng.permutation(ROWS)[:200]
+    held = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    effort = measure(held, asking, lambda _, count: np.arange(count), lambda q: closeness_in(held, q), FIRSTS)
+    assert effort.found < ENOUGH, "the nearest of others are anywhere"
+    assert effort.beside <= CARE
