@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from bucketlens.index import graph
-from bucketlens.index.effort import CARE, ENOUGH, Effort, _behind_copies, _nearest_of_all, measure, strangers
+from bucketlens.index.effort import (
+    ENOUGH,
+    Effort,
+    _behind_copies,
+    _chosen,
+    _nearest_of_all,
+    _Tried,
+    measure,
+    strangers,
+)
 from bucketlens.index.rounded import Asked, to_int8
 from bucketlens.index.vectors import exact_cosines
 
@@ -108,12 +117,10 @@ def test_copies_of_a_row_do_not_count_as_its_neighbours() -> None:
         assert set(row) == set(others[first : first + 10]), "ten in a row"
 
 
-def test_what_lies_behind_tight_groups_is_not_searched_for_at_any_price() -> None:
-    rng = np.random.default_rng(5)
-    centres = rng.standard_normal((ROWS // 25, DIMENSION))
-    rows = np.repeat(centres, 25, axis=0) + 0.05 * rng.standard_normal((ROWS, DIMENSION))
-    asking = rng.permutation(ROWS)[:200]
-    held = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
-    effort = measure(held, asking, lambda _, count: np.arange(count), lambda q: closeness_in(held, q), FIRSTS)
-    assert effort.found < ENOUGH, "the nearest of others are anywhere"
-    assert effort.beside <= CARE
+def test_neighbours_behind_copies_are_worth_some_effort_and_none_when_they_are_in_no_order() -> None:
+    cheap, middle, dear = Effort(0, 500, 0.995), Effort(64, 500, 0.999), Effort(192, 8_000, 1.0)
+    assert _chosen([_Tried(cheap, 0.90), _Tried(middle, 0.98), _Tried(dear, 0.999)]) == middle
+    assert _chosen([_Tried(cheap, 0.994), _Tried(middle, 0.998), _Tried(dear, 0.999)]) == cheap
+    assert _chosen([_Tried(cheap, 0.60), _Tried(middle, 0.80), _Tried(dear, 0.999)]) == cheap
+    poor = Effort(0, 500, 0.5)
+    assert _chosen([_Tried(poor, 0.999), _Tried(dear, 0.1)]) == dear, "first of all its own ten"
