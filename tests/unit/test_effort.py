@@ -9,6 +9,7 @@ import numpy as np
 from bucketlens.index import graph
 from bucketlens.index.effort import (
     ENOUGH,
+    PROBES,
     Effort,
     _behind_copies,
     _chosen,
@@ -124,3 +125,8 @@ def test_neighbours_behind_copies_are_worth_some_effort_and_none_when_they_are_i
     assert _chosen([_Tried(cheap, 0.60), _Tried(middle, 0.80), _Tried(dear, 0.999)]) == cheap
     poor = Effort(0, 500, 0.5)
     assert _chosen([_Tried(poor, 0.999), _Tried(dear, 0.1)]) == dear, "first of all its own ten"
+
+
+def test_where_clusters_hold_the_neighbours_few_are_probed() -> None:
+    assert measured(vectors(0.1), "useless").probes == PROBES[0]
+    assert measured(vectors(3.0), "perfect").probes == PROBES[-1]

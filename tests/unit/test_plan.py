@@ -6,13 +6,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bucketlens.index.effort import Effort
+from bucketlens.index.effort import PROBES, Effort
 from bucketlens.search.plan import (
     EXACT_BELOW,
     EXACT_FILTERED_BELOW,
     FILTERED_ROWS,
     PROBED_ROWS,
-    PROBES,
     ROWS_PER_CANDIDATE,
     Choice,
     Path,
@@ -111,7 +110,15 @@ def test_a_cold_shard_is_read_exactly_when_no_row_matches_or_its_vectors_are_few
 
 @given(counts=st.lists(st.integers(1, 500), max_size=300), k=st.integers(1, 1_000), filtered=st.booleans())
 def test_codes_are_wanted_of_enough_cells_that_hold_enough_rows(counts: list[int], k: int, filtered: bool) -> None:
-    cells = probed(np.array(counts, np.int64), k, filtered=filtered)
-    assert cells >= PROBES
+    cells = probed([None], np.array(counts, np.int64), k, filtered=filtered)
+    assert cells >= PROBES[-1]
     rows = max(FILTERED_ROWS if filtered else PROBED_ROWS, 4 * k)
     assert cells >= len(counts) or sum(counts[:cells]) >= rows
+
+
+def test_clusters_are_probed_as_the_shards_were_measured_all_together_no_more_than_one_of_no_measure() -> None:
+    counts = np.full(300, 250)
+    told = Effort(0, 500, 0.999, 8)
+    assert probed([told], counts, 10, filtered=False) == 9
+    assert probed([told] * 3, counts, 10, filtered=False) == 25
+    assert probed([told] * 30, counts, 10, filtered=False) == probed([None], counts, 10, filtered=False) == 65

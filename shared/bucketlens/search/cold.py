@@ -184,7 +184,8 @@ def _approximate(
         likely = by_cell(coded, found)
     else:
         codes = coded[0].cold.head.coding.width
-        spans = found.spans(codes).first(probed(found.counts, k, filtered=filtered))
+        efforts = [one.cold.head.effort for one in coded]
+        spans = found.spans(codes).first(probed(efforts, found.counts, k, filtered=filtered))
         limits = budget.codes if filtered else budget.plain_codes(spans.size)
         requests = joined(spans.first(max(most(spans, *limits), budget.wanted)), limits[0])
         stretches = yield from _read(coded, requests, codes, CODES)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.effort import Effort
+from bucketlens.index.effort import PROBES, Effort
 
 EXACT_BELOW = 20_000
 """Up to this many rows in all local parts together are scanned, whatever a graph would cost."""
@@ -42,16 +43,13 @@ microseconds, 512 dimensions."""
 LEAST_ROUNDED = 2_000
 """Candidates that are compared in eight bits a component first: with 1,000 that takes as long, with 2,600 0.8 to 0.9 of
 the time, with 10,000 0.7 or less."""
-PROBES = 64
-"""Clusters a cold search reads the codes of at least, over all shards together, as far as its budget goes."""
 PROBED_ROWS = 200
 """Matching rows whose codes are read at least, likewise."""
 FILTERED_ROWS = 4_000
 """With a filter, matching rows a cold search wants the codes of: the nearest clusters may hold none that is near."""
 CODED_CANDIDATES = 600
-"""Rows rescored of those whose codes were read, as far as the budget goes. 64 clusters and 600 rows hold 0.998 of ten
-neighbours of 262,144 photographs (35 GETs, 4.8 MB) and 0.985 of 1,048,576 (40, 6.2 MB), 36 and 400 held 0.983 (26, 3.5
-MB) and 0.955 (31, 4.9 MB), 72 and 800 of the million 0.987 (43, 7.0 MB). The rounds are the same."""
+"""Rows rescored of those whose codes were read, as far as the budget goes: ``PROBES`` tells what
+fewer and more find."""
 EXACT_BYTES = 4 * 2**20
 """A cold search reads all matching vectors when they are had within its budget of requests in so many bytes."""
 EXACT_SHARE = 4
@@ -152,11 +150,13 @@ def choose_cold(matching: int, *, few: bool) -> Choice:
     return Choice(Path.CLUSTERS, "the shard is not local", matching)
 
 
-def probed(counts: npt.NDArray[np.int64], k: int, *, filtered: bool) -> int:
-    """Of how many cells, with these numbers of matching rows, nearest first, codes are wanted: as many as hold enough
-    rows."""
+def probed(efforts: Iterable[Effort | None], counts: npt.NDArray[np.int64], k: int, *, filtered: bool) -> int:
+    """Of how many cells codes are wanted: as many as shards with these efforts take, up to what one alone may (with a
+    filter that many), and as hold enough rows. ``counts`` are the matching rows of the cells, nearest first."""
     rows = max(FILTERED_ROWS if filtered else PROBED_ROWS, 4 * k)
-    return max(PROBES + k // 10, int(np.searchsorted(np.cumsum(counts), rows)) + 1)
+    told = PROBES[-1] if filtered else sum(effort.probes if effort else PROBES[-1] for effort in efforts)
+    probes = min(PROBES[-1], told)
+    return max(probes + k // 10, int(np.searchsorted(np.cumsum(counts), rows)) + 1)
 
 
 def wanted_candidates(k: int) -> int:
