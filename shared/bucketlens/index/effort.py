@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,22 +26,21 @@ COPIES_NEARER, _RANK = 0.85, 30
 not have and any walk finds: the ten nearest behind them count, too. Of 269,500 photographs, ten of eleven crops of
 others, a walk for 64 and 500 rows find 0.995 of ten with copies, 0.992 without, and 0.986 for queries; of 98,000
 photographs without crops 0.992, 0.990 and 0.992."""
-ENOUGH = 0.994
+ENOUGH = 0.996
 """The share of neighbours to be found."""
-CARE, FINDABLE = 4_500, 0.95
+CARE, FINDABLE = 6_000, 0.95
 """What may be spent on the neighbours behind copies, and the least share of them to be found for that. Where rows
 gather in tight groups of thirty, what seems a copy is what a query is like, and behind it lies all the rest, in no
-order: of 65,536 x 256 rows around 2,000 centres 0.89 of that are found for this price and 0.95 for four times as much;
-new queries find 0.999 of what they want for a third of it."""
-SPAN_ROWS_PER_CANDIDATE, WALKING = 18, 1_500
-"""What one more candidate of a graph and what walking at all costs, in rows of near clusters that are scanned where
-they lie. Fitted to whole searches with each effort: 17 and 1,740 of 262,144 photographs x 256 (0.09 microseconds a
-row), 20 and 1,375 of 1,048,576 x 512 (0.19)."""
-WALKS = (0, 16, 24, 32, 48, 64, 96, 128, 192)
+order: of 65,536 x 256 rows around 2,000 centres 0.89 of that are found for this price and 0.95 for twice as much; new
+queries find 0.999 of what they want for half of it."""
+WALKING, SPAN_ROWS_PER_CANDIDATE, SCANNING = 1_500, 18, 1_700
+"""What walking through a graph at all, each candidate of it, and looking for the nearest clusters at all cost, in rows
+of near clusters that are scanned where they lie. Fitted to whole searches with each effort: 1,740, 17 and 2,100 of
+262,144 photographs x 256 (0.09 microseconds a row), 1,375, 20 and 1,480 of 1,048,576 x 512 (0.19)."""
+WALKS = (0, 32, 48, 64, 80, 96, 112, 128, 160, 192)
 """Numbers of candidates that are tried."""
-SCANS = (500, 1_000, 2_000, 4_000, 8_000)
-"""Numbers of rows of the nearest clusters that are tried. Never none: some walks miss all that is near, too few for
-those who ask to notice, and then the nearest clusters hold some of it."""
+SCANS = (0, 500, 1_000, 2_000, 4_000, 8_000)
+"""Numbers of rows of the nearest clusters that are tried."""
 PROBES = (8, 16, 24, 32, 48, 64)
 """Numbers of clusters that are tried for a search by range. The rounds are the same; 64 clusters, and 600 of their rows
 rescored, hold 0.998 of ten neighbours of 262,144 photographs (35 GETs, 4.8 MB) and 0.985 of 1,048,576 (40, 6.2 MB), 36
@@ -69,20 +69,22 @@ def measure(
     vectors: Halves,
     asking: Numbers,
     nearest: Callable[[Vector, int], Numbers],
-    closeness: Callable[[Vector], npt.NDArray[np.float32]],
+    centroids: npt.NDArray[Any],
     firsts: Numbers,
 ) -> Effort:
     """The cheapest effort that finds ``ENOUGH`` of the nearest rows, and of those behind copies as well, or most of
-    them within ``CARE``, if they are ``FINDABLE``. Where none finds ``ENOUGH``, the one that finds most.
+    them within ``CARE``, if they are ``FINDABLE``. Where none finds ``ENOUGH``, the one that finds most. A walk alone
+    will do only if it comes to every cluster from wherever it begins: islands may be too few for those who ask.
 
     ``vectors`` are (n, d), ``asking`` numbers those of them that ``nearest`` (a query and a number of candidates)
-    does not know; ``closeness`` says how near each cluster is, and cluster c begins at row ``firsts[c]``. Cost: a
-    product of the asking and all vectors, and each walk once for each of them.
+    does not know; ``centroids`` are (c, d), of any length, of the clusters that begin at rows ``firsts``. Cost: a
+    product of the asking and all vectors, each walk once for each of them, and one for each cluster.
     """
     queries = vectors[asking].astype(np.float32)
     rows, cosines = _nearest_of_all(queries, vectors, asking)
     right = np.stack([rows[:, :NEIGHBOURS], _behind_copies(rows, cosines)], axis=1)
-    reached = [_reached(closeness(query), firsts, row) for query, row in zip(queries, right, strict=True)]
+    closeness = _unit(queries) @ _unit(centroids.astype(np.float32)).T
+    reached = [_reached(close, firsts, row) for close, row in zip(closeness, right, strict=True)]
     scans, ranks = np.stack([rows for rows, _ in reached]), np.stack([clusters for _, clusters in reached])
     probes = _probes(*(np.mean(ranks <= count, axis=(0, 2)).tolist() for count in PROBES))
     tried = list[_Tried]()
@@ -93,7 +95,20 @@ def measure(
         for beside in SCANS:
             found, behind = np.mean(walked | (scans <= beside), axis=(0, 2)).tolist()
             tried.append(_Tried(Effort(candidates, beside, round(found, 4), probes), behind))
-    return _chosen(sorted(tried, key=lambda one: _cost(one.effort)))
+    tried.sort(key=lambda one: _cost(one.effort))
+    effort = _chosen(tried)
+    if not effort.beside and _has_islands(lambda query: nearest(query, effort.candidates), centroids, firsts):
+        effort = _chosen([one for one in tried if one.effort.beside])
+    return effort
+
+
+def _has_islands(walk: Callable[[Vector], Numbers], centroids: npt.NDArray[Any], firsts: Numbers) -> bool:
+    """Whether there is a cluster that a walk to its own centroid does not come to."""
+    spans = zip(firsts[:-1].tolist(), firsts[1:].tolist(), strict=True)
+    return any(
+        not np.any((first <= rows) & (rows < end))
+        for rows, (first, end) in zip(map(walk, centroids.astype(np.float32)), spans, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +131,7 @@ def _chosen(tried: Sequence[_Tried]) -> Effort:
 
 def _cost(effort: Effort) -> int:
     walk = WALKING + effort.candidates * SPAN_ROWS_PER_CANDIDATE if effort.candidates else 0
-    return walk + effort.beside
+    return walk + (SCANNING + effort.beside if effort.beside else 0)
 
 
 def _probes(*found: tuple[float, float]) -> int:
@@ -152,13 +167,12 @@ def _nearest_of_all(
     queries: npt.NDArray[np.float32], vectors: Halves, asking: Numbers
 ) -> tuple[Numbers, npt.NDArray[np.float32]]:
     """Rows of the largest cosines among all that do not ask, nearest first, and those cosines; (q, 40), or fewer."""
-    queries = queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
+    queries = _unit(queries)
     rows = np.zeros((len(queries), 0), dtype=np.int64)
     scores = np.zeros((len(queries), 0), dtype=np.float32)
     wanted = min(_RANK + NEIGHBOURS, len(vectors) - len(asking))
     for start in range(0, len(vectors), _CHUNK):
-        part = vectors[start : start + _CHUNK].astype(np.float32)
-        part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
+        part = _unit(vectors[start : start + _CHUNK].astype(np.float32))
         cosines = queries @ part.T
         cosines[:, asking[(asking >= start) & (asking < start + len(part))] - start] = -2.0
         scores = np.concatenate([scores, cosines], axis=1)
@@ -167,3 +181,7 @@ def _nearest_of_all(
         rows, scores = np.take_along_axis(rows, top, axis=1), np.take_along_axis(scores, top, axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))

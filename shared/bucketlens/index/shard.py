@@ -162,7 +162,7 @@ def rebuild(
         def walked(query: Vector, count: int) -> Numbers:
             return links.nearest(Asked(query), count)
 
-        return measure(held, asking, walked, head.closeness, outline.firsts)
+        return measure(held, asking, walked, centroids, outline.firsts)
 
     if len(held) >= GRAPH_MIN_ROWS:
         taken, turn = graph.build(held, threads, folder / GRAPH, effort)

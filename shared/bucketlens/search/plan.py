@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -18,16 +19,18 @@ EXACT_FILTERED_BELOW = 50_000
 OVERSAMPLE = 3
 """Matching candidates per wanted hit that the graph is asked for."""
 LEAST_CANDIDATES = 32
-"""Fewest of a graph over some of the rows that match, unless fewer do for all: of four graphs over a quarter each, each
-needs a third to be as good together; but neighbours may all be in one."""
+"""Fewest of a graph over some of the rows that match; otherwise as much fewer than for all as the square root of its
+share of them. For 0.995 of ten neighbours of 131,072 photographs one graph takes 80 candidates, each of two that share
+the rows 64, of four 48, of eight 24; but neighbours may all be in one."""
 FIRST_K = 10
 """Hits that a shard's measured effort is for: for more of them more rows are scored beside the graph's candidates."""
 CANDIDATES_PER_HIT = 2
 """And of each more this many candidates: of 262,144 photographs those of 96, 116, 176 and 276 held 0.994, 0.991, 0.993
 and 0.994 of the true 10, 20, 50 and 100."""
-FILTERED_BESIDE = 4
-"""Times as many with a filter: what matches may lie apart from the query, where neighbours are in many clusters. With
-the half of 1,048,576 x 512 rows that is far from the query, recall@10 is 0.980 with 500 rows, 0.990 with 2,000."""
+LEAST_BESIDE, FILTERED_BESIDE = 500, 4
+"""With a filter so many of those rows at least, and all times so many: what matches may lie apart from the query, where
+neighbours are in many clusters. With the half of 1,048,576 x 512 rows that is far from the query, recall@10 is 0.980
+with 500 rows, 0.990 with 2,000."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for them."""
 LEAST_CODED = 250
@@ -105,12 +108,13 @@ def choose(
         return Choice(Path.EXACT, "few rows match")
     if effort is None:
         return _coded(matching, k) if has_codes else Choice(Path.EXACT, "the part is small")
-    beside = effort.beside * (FILTERED_BESIDE if filtered else 1) * max(k, FIRST_K) // FIRST_K
+    beside = max(LEAST_BESIDE, effort.beside) * FILTERED_BESIDE if filtered else effort.beside
+    beside = beside * max(k, FIRST_K) // FIRST_K
     if effort.candidates == 0 and not filtered and 2 * matching > rows:
         reason = f"the nearest clusters held {effort.found:.1%} of the neighbours when the shard was built"
         return Choice(Path.CLUSTERS, reason, 0, beside)
     measured = (effort.candidates or LEAST_CANDIDATES) + CANDIDATES_PER_HIT * max(0, k - FIRST_K)
-    fewest = min(measured, max(LEAST_CANDIDATES, measured * matching // among))
+    fewest = min(measured, max(LEAST_CANDIDATES, int(measured * math.sqrt(matching / among))))
     candidates = max(fewest if filtered else fewest * rows // matching, int(k * OVERSAMPLE * rows / matching) + 1)
     return _walked(candidates, matching, "many rows match", beside)
 
