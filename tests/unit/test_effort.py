@@ -46,13 +46,15 @@ def near_clusters(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def measured(rows: np.ndarray, walk: str) -> Effort:
-    """The effort where a graph of no use, or a perfect one, stands beside the clusters."""
-    asking = np.random.default_rng(2).permutation(ROWS)[:200]
+    """The effort where a graph of no use, a perfect one, or one that never comes to the first cluster, where nobody asks
+    from, stands beside the clusters."""
+    asking = np.random.default_rng(2).permutation(np.arange(CLUSTER, ROWS))[:200]
 
     def nearest(query: np.ndarray, count: int) -> np.ndarray:
         scores = exact_cosines(query, rows)
         scores[asking] = -2
-        return np.argsort(-scores)[:count] if walk == "perfect" else np.arange(count)
+        scores[: CLUSTER * (walk == "blind")] = -2
+        return np.arange(count) if walk == "useless" else np.argsort(-scores)[:count]
 
     return measure(rows, asking, nearest, centroids_of(rows), FIRSTS)
 
@@ -64,6 +66,13 @@ def test_tight_clusters_need_no_walk_and_a_graph_that_finds_everything_needs_no_
     perfect = measured(vectors(3.0), "perfect")
     assert (perfect.candidates, perfect.beside) == (32, 0)
     assert perfect.found >= ENOUGH
+
+
+def test_a_walk_that_goes_astray_is_not_trusted_alone_however_well_others_fare() -> None:
+    assert measured(vectors(0.1), "perfect").beside == 0
+    blind = measured(vectors(0.1), "blind")
+    assert (blind.candidates, blind.beside) == (0, 500)
+    assert blind.found >= ENOUGH
 
 
 def test_when_nothing_finds_enough_the_effort_is_what_finds_most() -> None:
