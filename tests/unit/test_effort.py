@@ -46,8 +46,8 @@ def near_clusters(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def measured(rows: np.ndarray, walk: str) -> Effort:
-    """The effort where a graph of no use, a perfect one, or one that never comes to the first cluster, where nobody
-    stands, is had beside the clusters."""
+    """The effort beside a graph of no use, a perfect one, or one that never comes to the first cluster, where none of
+    those who ask stand."""
     asking = np.random.default_rng(2).permutation(np.arange(CLUSTER, ROWS))[:200]
 
     def nearest(query: np.ndarray, count: int) -> np.ndarray:
