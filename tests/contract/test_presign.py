@@ -1,4 +1,4 @@
-"""Our presigned URLs against boto3's, byte for byte."""
+"""Our presigned URLs against botocore's, byte for byte."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def agree(client: Any, bucket: str, ours: Presigner, key: str, seconds: int) -> 
 
 @pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:9000", "https://store.example/base"])
 @pytest.mark.parametrize("bucket", ["my-bucket", "my.bucket.dots"])
-def test_urls_are_those_of_boto3_whatever_the_address(endpoint: str | None, bucket: str) -> None:
+def test_urls_are_those_of_botocore_whatever_the_address(endpoint: str | None, bucket: str) -> None:
     client = connect(endpoint)
     ours = Presigner(bucket, client)
     for key in KEYS:
@@ -49,7 +49,7 @@ def test_without_a_session_token_none_is_named() -> None:
     agree(client, "bucket", Presigner("bucket", client), "images/a.jpg", 60)
 
 
-def test_every_key_is_encoded_as_boto3_encodes_it() -> None:
+def test_every_key_is_encoded_as_botocore_encodes_it() -> None:
     client = connect("http://127.0.0.1:9000", credentials=("id", "secret"))
     ours = Presigner("bucket", client)
 
@@ -82,7 +82,7 @@ def test_renewed_credentials_are_used_as_soon_as_they_are_there() -> None:
     assert "Credential=id3%2F" in ours.url("a", seconds=60, at=at)
 
 
-def test_a_form_of_signature_that_is_not_ours_is_left_to_boto3() -> None:
+def test_a_form_of_signature_that_is_not_ours_is_left_to_botocore() -> None:
     from botocore.config import Config
 
     client = Session(region_name="us-east-1").client("s3", config=Config(signature_version="s3"))

@@ -1,4 +1,4 @@
-"""GETs that boto3 does not make: signed as boto3 would, and handed back to it when anything is out of the ordinary."""
+"""GETs that botocore does not make: signed as it would, and handed back to it when anything is out of the ordinary."""
 
 from __future__ import annotations
 
@@ -102,15 +102,15 @@ def answering(script: Script, certificate: Path | None = None) -> Iterator[str]:
 
 
 def quick(one: dict[str, str]) -> bool:
-    """Whether the request was made without boto3, which says who it is."""
-    return "Boto3" not in one.get("user-agent", "")
+    """Whether the request was made without botocore, which says who it is."""
+    return "Botocore" not in one.get("user-agent", "")
 
 
 def store(url: str) -> S3Store:
     return S3Store("bucket", connect(url, 4, credentials=("id", "secret")))
 
 
-def test_boto3_makes_the_first_get_and_none_after_it() -> None:
+def test_botocore_makes_the_first_get_and_none_after_it() -> None:
     script = Script([OK])
     with answering(script) as url:
         ours = store(url)
@@ -138,7 +138,7 @@ def test_errors_mean_the_same_after_the_first_get(bad: Any, error: type[Exceptio
             ours.get("a")
 
 
-def test_a_passing_failure_is_tried_again_by_boto3() -> None:
+def test_a_passing_failure_is_tried_again_by_botocore() -> None:
     script = Script([OK, (503, refusal("SlowDown"), None), OK])
     with answering(script) as url:
         ours = store(url)
@@ -215,7 +215,7 @@ def test_the_server_must_have_a_trusted_certificate(tmp_path: Path, monkeypatch:
         assert [quick(one) for one in script.asked] == [False, True]
         ours._quick._way = replace(ours._quick._way, pool=connection_from_url(url))  # type: ignore[type-var]
         assert [ours.get("a").body for _ in range(2)] == [b"body"] * 2
-        assert not any(quick(one) for one in script.asked[2:]), "what is not trusted here is left to boto3 for good"
+        assert not any(quick(one) for one in script.asked[2:]), "what is not trusted here is left to botocore for good"
 
 
 def self_signed() -> bytes:
@@ -234,7 +234,7 @@ def self_signed() -> bytes:
     return secret + made.public_bytes(Encoding.PEM)
 
 
-def test_a_signature_of_another_form_stays_with_boto3() -> None:
+def test_a_signature_of_another_form_stays_with_botocore() -> None:
     script = Script([OK])
     with answering(script) as url:
         client: Any = connect(url, 4, credentials=("id", "secret"))

@@ -1,4 +1,4 @@
-"""Presigned GET URLs, signed here: boto3 makes them from scratch, half a millisecond each, and an answer holds many.
+"""Presigned GET URLs, signed here: botocore makes them from scratch, half a millisecond each, and an answer holds many.
 
 The signature is AWS Signature Version 4 in the query string (S3 API reference, "Authenticating requests: using query
 parameters", read 2026-11). Address, region and credentials are those of the client.

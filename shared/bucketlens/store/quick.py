@@ -1,9 +1,9 @@
-"""GETs without boto3's share of them: it takes 2 ms of CPU to ask for a range, four times what the rest takes.
+"""GETs without botocore's share of them: it takes 2 ms of CPU to ask for a range, four times what the rest takes.
 
-boto3 makes the first GET and is watched while it signs: its address, region and credentials serve every GET after that.
-These are signed here (AWS Signature Version 4 in a header; S3 API reference, "Authenticating requests: using the
-Authorization header", read 2026-11) and sent by urllib3, as boto3's are. Whatever is answered but the bytes, or that
-there are none, is left to boto3, which asks again: retries, redirects, proxies and errors have one home.
+botocore makes the first GET and is watched while it signs: its address, region and credentials serve every GET after
+that. These are signed here (AWS Signature Version 4 in a header; S3 API reference, "Authenticating requests: using the
+Authorization header", read 2026-11) and sent by urllib3, as botocore's are. Whatever is answered but the bytes, or that
+there are none, is left to botocore, which asks again: retries, redirects, proxies and errors have one home.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _SIGNATURE = "s3v4"
-"""What botocore calls this form of signature; directory buckets have another, and stay with boto3."""
+"""What botocore calls this form of signature; directory buckets have another, and stay with botocore."""
 _SIGNED = "UNSIGNED-PAYLOAD"
 _NO_SUCH_KEY = b"<Code>NoSuchKey</Code>"
 _KEEP_ALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
@@ -37,7 +37,7 @@ _KEEP_ALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How boto3 reached the bucket: the address up to the key, and what it signed with."""
+    """How botocore reached the bucket: the address up to the key, and what it signed with."""
 
     base: str
     region: str
@@ -47,7 +47,7 @@ class _Way:
 
 
 class QuickReader:
-    """GETs of the objects of one bucket, once boto3 has made one. Threads may share it."""
+    """GETs of the objects of one bucket, once botocore has made one. Threads may share it."""
 
     def __init__(self, client: S3Client) -> None:
         self._config: Any = client.meta.config
@@ -62,18 +62,18 @@ class QuickReader:
         return self._way is not None
 
     def learn_from(self, key: str) -> None:
-        """The next GET that boto3 makes in this thread is for ``key`` in the bucket."""
+        """The next GET that botocore makes in this thread is for ``key`` in the bucket."""
         self._asking.key = key
 
     def get(self, key: str, span: ByteRange | None) -> Blob | None:
-        """The object or a part of it, None when boto3 must ask. Raises NotFound."""
+        """The object or a part of it, None when botocore must ask. Raises NotFound."""
         way = self._way
         if way is None:
             return None
         try:
             answer = self._send(way, key, span)
         except SSLError:
-            self._off, self._way = True, None  # boto3 may know of certificates that are not known here
+            self._off, self._way = True, None  # botocore may know of certificates that are not known here
             return None
         except HTTPError:
             return None
@@ -96,7 +96,7 @@ class QuickReader:
         return way.pool.urlopen("GET", urlsplit(url).path, headers=headers, retries=False, decode_content=False)
 
     def _watch(self, request: Any, signature_version: str, **facts: Any) -> None:
-        """boto3 is about to sign a GET: if it is the one that was announced, its way is known."""
+        """botocore is about to sign a GET: if it is the one that was announced, its way is known."""
         key, self._asking.key = getattr(self._asking, "key", None), None
         address = request.url.partition("?")[0]
         if key is None or self._off or signature_version != _SIGNATURE or not address.endswith("/" + _quoted(key)):

@@ -1,4 +1,7 @@
-"""The storage port on S3 and on stores that speak its protocol. The only module that knows boto3."""
+"""The storage port on S3 and on stores that speak its protocol. The only module that makes clients.
+
+They are botocore's, as boto3's are: to import boto3 as well would make every cold start a tenth of a second longer.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from boto3.session import Session  # noqa: TID251
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.session import Session
 
 from bucketlens.errors import NotFound
 from bucketlens.records import SourceObject
@@ -47,13 +50,14 @@ def connect(
 ) -> S3Client:
     """A client that may be shared between threads. Region and credentials come from where AWS tools look for them.
 
-    ``endpoint_url`` names another store than AWS; without one, boto3's own settings (``AWS_ENDPOINT_URL``) hold. Other
+    ``endpoint_url`` names another store than AWS; without one, botocore's settings (``AWS_ENDPOINT_URL``) hold. Other
     stores are addressed by path (no bucket in the host name) and are sent no checksums they may not know.
     ``credentials`` (id, secret) go before those of the environment. Calls are tried four times; a connection that
     stays silent for 20 seconds counts as failed.
     """
-    key_id, secret = credentials or (None, None)
-    session = Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
+    session = Session()
+    if credentials:
+        session.set_credentials(*credentials)
     client = _client(session, endpoint_url, max_connections, foreign=endpoint_url is not None)
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     if endpoint_url is None and not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
@@ -79,7 +83,7 @@ class S3Store:
         return self._quick.get(key, span) or self._get(key, span, 1 + asked)
 
     def _get(self, key: str, span: ByteRange | None, gets: int) -> Blob:
-        """By boto3, which repeats a request that fails, but not one whose answer breaks off: that is done here."""
+        """By botocore, which repeats a request that fails, but not one whose answer breaks off: that is done here."""
         with explained(self._bucket, key):
             while True:
                 self._quick.learn_from(key)
@@ -198,9 +202,9 @@ def _client(session: Session, endpoint_url: str | None, max_connections: int, *,
         request_checksum_calculation="when_required" if foreign else "when_supported",
         response_checksum_validation="when_required",
     )
-    region = session.region_name or ("us-east-1" if foreign else None)
-    client: S3Client = session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
-    return client
+    region = session.get_config_variable("region") or ("us-east-1" if foreign else None)
+    client = session.create_client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+    return cast("S3Client", client)
 
 
 def _decode(value: str) -> str:

@@ -67,7 +67,7 @@ Meanings = Mapping[str, Callable[[str], BucketlensError]]
 
 @contextmanager
 def explained(bucket: str, key: str, meanings: Meanings | None = None) -> Iterator[None]:
-    """Turn whatever boto3 raises inside into one of our errors. ``meanings`` overrule the general reading."""
+    """Turn whatever botocore raises inside into one of our errors. ``meanings`` overrule the general reading."""
     try:
         yield
     except ClientError as error:
