@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from mmap import mmap
 
 from bucketlens.errors import Corrupt, InvalidRequest
 
@@ -154,6 +155,6 @@ def check_segment(id: str, body: bytes) -> bytes:
     return body
 
 
-def digest(body: bytes | memoryview) -> str:
+def digest(body: bytes | memoryview | mmap) -> str:
     """BLAKE2b-128 in hexadecimal, 32 digits: the checksum of everything the index names."""
     return hashlib.blake2b(body, digest_size=16).hexdigest()

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from tests.contract.conftest import THREADS, Bench
 from tests.support.faults import FaultStore
 
 from bucketlens.errors import BucketlensError, Conflict, Exists, NotFound, Retryable
+from bucketlens.pipelines.writer import mapped
 from bucketlens.store.protocol import ByteRange
 
 BODY = bytes(range(100))
@@ -23,6 +25,16 @@ def test_a_created_object_reads_back_with_its_etag_and_size(bench: Bench) -> Non
     etag = bench.store.create(bench.prefix + "a", BODY)
     blob = bench.store.get(bench.prefix + "a")
     assert (blob.body, blob.etag, blob.size) == (BODY, etag, 100)
+
+
+def test_a_mapped_file_is_written_as_its_bytes_are(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(BODY * 10_000)
+    with mapped(tmp_path / "file") as body:
+        etag = bench.store.create(bench.prefix + "a", body)
+        with pytest.raises(Exists):
+            bench.store.create(bench.prefix + "a", body)
+    blob = bench.store.get(bench.prefix + "a")
+    assert (blob.body, blob.etag, blob.size) == (BODY * 10_000, etag, 1_000_000)
 
 
 def test_an_empty_object_reads_back_empty_whole_and_by_range(bench: Bench) -> None:

@@ -10,6 +10,7 @@ Resumable: twins are named after the shard and the new model, and those that are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,11 +25,11 @@ from bucketlens.index.adapter import pack_matrix
 from bucketlens.index.block import Halves
 from bucketlens.index.shard import Shard
 from bucketlens.pipelines.compact import Compact
-from bucketlens.pipelines.writer import building
+from bucketlens.pipelines.writer import building, mapped
 from bucketlens.projection import Matrix, project
 from bucketlens.records import ModelIdentity
 from bucketlens.search.view import View
-from bucketlens.store.protocol import Store
+from bucketlens.store.protocol import Body, Store
 from bucketlens.table.commit import commit
 from bucketlens.table.generation import Abandon, Begin, Switch
 from bucketlens.table.manifest import ObjectRef, ShardEntry, stamp
@@ -144,10 +145,10 @@ class _Maker:
             if fresh:
                 projected = _Projected(shard.vectors, self.matrix)
                 made = shards.rebuild(projected, shard.head.outline, self.model, folder, threads=self.tools.threads)
-            refs = {
-                part: self._create_or_take(key, made[part].read_bytes() if fresh else None)
-                for part, key in names.items()
-            }
+            refs = {}
+            for part, key in names.items():
+                with mapped(made[part]) if fresh else nullcontext() as body:
+                    refs[part] = self._create_or_take(key, body)
         return replace(entry, id=id, parts={**entry.parts, **refs}), fresh
 
     def adapters(self, origin: ModelIdentity, earlier: Mapping[str, Matrix]) -> dict[str, ObjectRef]:
@@ -162,7 +163,7 @@ class _Maker:
             for checksum, chain in chains.items()
         }
 
-    def _create_or_take(self, key: str, body: bytes | None) -> ObjectRef:
+    def _create_or_take(self, key: str, body: Body | None) -> ObjectRef:
         if body is not None:
             try:
                 self.tools.store.create(key, body)

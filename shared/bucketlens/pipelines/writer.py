@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from bucketlens.index.gather import Gathered
 from bucketlens.index.head import map_head
 from bucketlens.records import ModelIdentity
 from bucketlens.search.files import refused_by_disk
-from bucketlens.store.protocol import Store
+from bucketlens.store.protocol import Body, Store
 from bucketlens.table.manifest import ObjectRef, ShardEntry
 
 LISTED_FIELDS = 100
@@ -33,6 +34,13 @@ def building() -> Iterator[Path]:
             yield Path(folder)
     except OSError as error:
         raise refused_by_disk("a shard that was being built", str(error.filename), error) from error
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[Body]:
+    """The bytes of a file that is not empty: the largest of a shard has a gigabyte, which need not be in memory."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as body:
+        yield body
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +86,13 @@ class Writer:
             )
 
     def _parts(self, id: str, paths: Mapping[str, Path]) -> dict[str, ObjectRef]:
-        """One file in memory at a time."""
-        return {
-            part: self._create(keys.ShardPart(self.collection, id, part), path.read_bytes())
-            for part, path in paths.items()
-        }
+        refs = {}
+        for part, path in paths.items():
+            with mapped(path) as body:
+                refs[part] = self._create(keys.ShardPart(self.collection, id, part), body)
+        return refs
 
-    def _create(self, name: keys.Name, body: bytes) -> ObjectRef:
+    def _create(self, name: keys.Name, body: Body) -> ObjectRef:
         key = keys.render(name)
         for last in (False, False, True):
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bucketlens.store.protocol import Blob, ByteRange, Entry, Store
+from bucketlens.store.protocol import Blob, Body, ByteRange, Entry, Store
 
 
 class Forwarding:
@@ -17,7 +17,7 @@ class Forwarding:
         """See ``Store.get``."""
         return self._inner.get(key, span)
 
-    def create(self, key: str, body: bytes) -> str:
+    def create(self, key: str, body: Body) -> str:
         """See ``Store.create``."""
         return self._inner.create(key, body)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from bucketlens.records import SourceObject
-from bucketlens.store.protocol import Blob, ByteRange, Entry
+from bucketlens.store.protocol import Blob, Body, ByteRange, Entry
 from bucketlens.store.refusals import conflict, exists, missing, too_large
 
 
@@ -38,12 +38,12 @@ class MemoryStore:
             raise missing(key)
         return Blob(body if span is None else body[span.start : span.end], entry.etag, entry.size)
 
-    def create(self, key: str, body: bytes) -> str:
+    def create(self, key: str, body: Body) -> str:
         """See ``Store.create``."""
         with self._lock:
             if key in self._objects:
                 raise exists(key)
-            return self._write(key, body)
+            return self._write(key, bytes(body))
 
     def swap(self, key: str, body: bytes, expected: str) -> str:
         """See ``Store.swap``. An object that is gone is another version too: Conflict."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from mmap import mmap
 from typing import Protocol
 
 from bucketlens.records import ByteRange, SourceObject
 
-__all__ = ["Blob", "ByteRange", "Entry", "Images", "Store"]
+__all__ = ["Blob", "Body", "ByteRange", "Entry", "Images", "Store"]
+
+Body = bytes | mmap
+"""What is written: from memory, or from a file as it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Store(Protocol):
         """The object, or the part of it inside ``span`` (clipped to its end). Raises NotFound."""
         ...
 
-    def create(self, key: str, body: bytes) -> str:
+    def create(self, key: str, body: Body) -> str:
         """Write an object that must not exist yet; returns its etag. Raises Exists, and then has changed nothing.
 
         A create whose reply is lost may raise Exists on the retry although it was this call that wrote it.

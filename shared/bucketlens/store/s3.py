@@ -21,7 +21,7 @@ from botocore.session import Session
 from bucketlens.errors import NotFound
 from bucketlens.records import SourceObject
 from bucketlens.store.presign import Presigner
-from bucketlens.store.protocol import Blob, ByteRange, Entry
+from bucketlens.store.protocol import Blob, Body, ByteRange, Entry
 from bucketlens.store.quick import QuickReader
 from bucketlens.store.refusals import archived, conflict, exists, too_large
 from bucketlens.store.s3errors import (
@@ -110,10 +110,15 @@ class S3Store:
             head = self._client.head_object(Bucket=self._bucket, Key=key)
             return Blob(b"", head["ETag"], head["ContentLength"])
 
-    def create(self, key: str, body: bytes) -> str:
+    def create(self, key: str, body: Body) -> str:
         """See ``Store.create``. Where S3 itself finds the write contended (409): Retryable, nothing was written."""
         with explained(self._bucket, key, _CREATE):
-            return self._client.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")["ETag"]
+            return self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,  # type: ignore[arg-type]  # what is mapped reads and seeks as a file does
+                IfNoneMatch="*",
+            )["ETag"]
 
     def swap(self, key: str, body: bytes, expected: str) -> str:
         """See ``Store.swap``. An object that is gone is another version too: Conflict."""

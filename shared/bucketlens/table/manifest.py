@@ -10,6 +10,7 @@ from datetime import datetime
 from bucketlens import keys
 from bucketlens.errors import Corrupt
 from bucketlens.records import ModelIdentity
+from bucketlens.store.protocol import Body
 
 FORMAT = 1
 
@@ -23,7 +24,7 @@ class ObjectRef:
     checksum: str
 
     @classmethod
-    def of(cls, key: str, body: bytes) -> ObjectRef:
+    def of(cls, key: str, body: Body) -> ObjectRef:
         """The reference to an object with these bytes."""
         return cls(key, len(body), keys.digest(body))
 
