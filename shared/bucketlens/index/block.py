@@ -168,9 +168,9 @@ def _texts(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> list[str]:
     ends = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
     which = np.searchsorted(ends, rows[order], side="right") - 1
     found = np.empty(len(rows), dtype=object)
-    for number in np.unique(which).tolist():
+    for number in sorted(set(which.tolist())):
         mine = order[which == number]
-        found[mine] = column.chunk(number).take(pa.array(rows[mine] - ends[number])).to_pylist()
+        found[mine] = column.chunk(number).take((rows[mine] - ends[number]).tolist()).to_pylist()
     texts: list[str] = found.tolist()
     return texts
 

@@ -112,7 +112,7 @@ def score(sought: Sequence[Sought], query: Vector, read: Iterable[Stretch]) -> N
 
 def _cells(number: int, one: Sought, query: Vector) -> Cells:
     firsts, rows = one.cold.head.outline.firsts, np.flatnonzero(one.mask)
-    bounds = np.unique(np.concatenate([firsts, *_cuts(firsts)]))
+    bounds = np.sort(np.concatenate([firsts, *_cuts(firsts)]))
     counts = np.add.reduceat(one.mask, bounds[:-1], dtype=np.int64)
     filled = np.flatnonzero(counts)
     ends = np.cumsum(counts)[filled]
@@ -124,4 +124,4 @@ def _cells(number: int, one: Sought, query: Vector) -> Cells:
 def _cuts(firsts: npt.NDArray[np.int64]) -> Iterable[npt.NDArray[np.int64]]:
     """Where clusters of more rows than a cell are cut."""
     for cluster in np.flatnonzero(np.diff(firsts) > CELL_ROWS).tolist():
-        yield np.arange(firsts[cluster], firsts[cluster + 1], CELL_ROWS)
+        yield np.arange(firsts[cluster] + CELL_ROWS, firsts[cluster + 1], CELL_ROWS)

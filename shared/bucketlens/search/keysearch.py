@@ -50,8 +50,8 @@ class KeySearch:
         trusted = dict(zip(wanted[older].tolist(), compress(keys, older), strict=True))
         known = {trusted[hashing]: row for hashing, row in hashed.tolist() if hashing in trusted}
         self._versions.update(dict.fromkeys(known.values(), newest))
-        rows = np.unique(hashed["row"][~np.isin(hashed["hash"], wanted[older])]).astype(np.int64)
-        return {**known, **self._read(set(keys), rows)}
+        others = hashed["row"][~np.isin(hashed["hash"], wanted[older])]
+        return {**known, **self._read(set(keys), np.array(sorted(set(others.tolist())), dtype=np.int64))}
 
     def pieces(self, wanted: npt.NDArray[np.uint64]) -> list[Piece]:
         """Where hashes and rows are, alternately: around each of these hashes where they are few, else all."""

@@ -88,7 +88,7 @@ def rows_of(cold: Cold, rows: Rows, blocks: Mapping[int, bytes]) -> pa.Table:
     outline = cold.head.outline
     batches = outline.batch_of(rows)
     tables = []
-    for batch in np.unique(batches).tolist():
+    for batch in sorted(set(batches.tolist())):
         whole = read_batch(outline.schema, blocks[batch], cold.entry.parts[ROWS].key)
-        tables.append(whole.take((rows[batches == batch] - outline.batches[batch]).astype(np.int64)))
+        tables.append(whole.take((rows[batches == batch] - outline.batches[batch]).tolist()))
     return unify(tables)

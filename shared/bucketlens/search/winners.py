@@ -137,7 +137,7 @@ def _found(one: Sought, rows: Rows, said: Mapping[str, Said]) -> Found:
     counts = np.array([_counts(table, position, said) for position in range(len(rows))], dtype=bool)
     place = {row: position for position, row in enumerate(one.rows.tolist())}
     scores = one.scores[[place[row] for row in rows[counts].tolist()]] if counts.any() else np.zeros(0, np.float32)
-    held = table.filter(counts) if len(rows) else table
+    held = table if counts.all() else table.filter(counts.tolist())
     order = np.argsort(-scores, kind="stable")
     part = Part(
         one.cold.shard.id, HeldRows(Block(held, np.zeros((len(held), 0), np.float16))), np.ones(len(held), bool)
