@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
+from mmap import mmap
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -112,6 +113,8 @@ class S3Store:
 
     def create(self, key: str, body: Body) -> str:
         """See ``Store.create``. Where S3 itself finds the write contended (409): Retryable, nothing was written."""
+        if isinstance(body, mmap):
+            body.seek(0)  # an attempt before this one may have read it
         with explained(self._bucket, key, _CREATE):
             return self._client.put_object(
                 Bucket=self._bucket,
