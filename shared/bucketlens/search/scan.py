@@ -100,5 +100,7 @@ def _rows(span: Span, mask: Mask | None) -> Numbers:
 def _outside(rows: Numbers, spans: Sequence[Span]) -> Numbers:
     """The rows in none of the spans, which ascend and do not adjoin; ascending."""
     kept = np.sort(rows)
+    if not spans:
+        return kept
     bounds = np.array(spans, dtype=np.int64).reshape(-1)
     return np.asarray(kept[np.searchsorted(bounds, kept, side="right") % 2 == 0])
