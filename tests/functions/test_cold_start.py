@@ -21,11 +21,13 @@ import app
 from bucketlens.handlers.wiring import Wiring
 from bucketlens.pipelines.query import QueryTools, search
 from bucketlens.queries import ByVector, Query
+from bucketlens.search import cold
 from bucketlens.settings import Settings
 from bucketlens.store.memory import MemoryImages, MemoryStore
 from tests.support.table import COLLECTION, START, Table, vector
 
 Wiring.of({"BUCKET": "b"}).query()
+cold.EXACT_BYTES = cold.DIRECT_ROWS = 0  # by codes, as where rows are many
 store = MemoryStore(lambda: START)
 for key, body in pickle.loads(Path(sys.argv[1]).read_bytes()).items():
     store.create(key, body)
@@ -41,6 +43,7 @@ def test_a_first_query_by_vector_imports_nothing_it_does_not_need(tmp_path: Path
     table = Table(MemoryStore(lambda: START), tmp_path / "made")
     append(table.store, [image(f"images/{n}.jpg", n + 1) for n in range(2_000)])
     compact("default", table.compactor(), now=START, nonce="n")
+    append(table.store, [image("images/new.jpg", 3_000), image("images/1.jpg", 3_001)])
     objects = {entry.key: table.store.get(entry.key).body for entry in table.store.list("")}
     (tmp_path / "objects").write_bytes(pickle.dumps(objects))
     root = Path(__file__).parents[2]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from bucketlens.index import graph
+from bucketlens.index import effort, graph
 from bucketlens.index.effort import (
     ENOUGH,
     PROBES,
@@ -14,6 +15,7 @@ from bucketlens.index.effort import (
     _behind_copies,
     _chosen,
     _nearest_of_all,
+    _probes,
     _Tried,
     measure,
     strangers,
@@ -46,14 +48,14 @@ def near_clusters(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def measured(rows: np.ndarray, walk: str) -> Effort:
-    """The effort beside a graph of no use, a perfect one, or one that never comes to the first cluster, where none of
-    those who ask stand."""
+    """The effort beside a graph of no use, a perfect one, or one that does not come to the first cluster, where none of
+    those who ask stand, ever or for few candidates."""
     asking = np.random.default_rng(2).permutation(np.arange(CLUSTER, ROWS))[:200]
 
     def nearest(query: np.ndarray, count: int) -> np.ndarray:
         scores = exact_cosines(query, rows)
         scores[asking] = -2
-        scores[: CLUSTER * (walk == "blind")] = -2
+        scores[: CLUSTER * (walk == "blind" or (walk == "narrowly blind" and count < 48))] = -2
         return np.arange(count) if walk == "useless" else np.argsort(-scores)[:count]
 
     return measure(rows, asking, nearest, centroids_of(rows), FIRSTS)
@@ -76,14 +78,19 @@ def test_a_walk_that_goes_astray_is_not_trusted_alone_however_well_others_fare()
 
 
 def test_when_nothing_finds_enough_the_effort_is_what_finds_most() -> None:
-    loose = measured(vectors(3.0), "useless")
-    assert 0 < loose.found < ENOUGH or loose.beside == 8_000
-    assert loose.candidates == 0
+    cheap, middle, dear = Effort(0, 500, 0.5), Effort(64, 500, 0.9), Effort(192, 8_000, 0.8)
+    assert _chosen([_Tried(cheap, 0.9), _Tried(middle, 0.1), _Tried(dear, 0.9)]) == middle
+
+
+def test_a_wider_walk_is_tried_where_a_narrow_one_goes_astray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort, "SCANNING", 10_000)  # else clusters would be cheaper
+    narrow = measured(vectors(0.1), "narrowly blind")
+    assert (narrow.candidates, narrow.beside) == (48, 0)
 
 
 def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path) -> None:
     rows = vectors(0.6)
-    effort, _ = graph.build(
+    taken, _ = graph.build(
         rows,
         1,
         tmp_path / "graph",
@@ -103,10 +110,10 @@ def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path
         query = rows[rng.integers(ROWS)].astype(np.float32) + 0.1 * rng.standard_normal(DIMENSION).astype(np.float32)
         query /= np.linalg.norm(query)
         right = np.argsort(-exact_cosines(query, rows))[:10]
-        near = near_clusters(rows, query)[: -(-effort.beside // CLUSTER)]
-        walked = links.nearest(Asked(query), effort.candidates) if effort.candidates else np.zeros(0, np.int64)
+        near = near_clusters(rows, query)[: -(-taken.beside // CLUSTER)]
+        walked = links.nearest(Asked(query), taken.candidates) if taken.candidates else np.zeros(0, np.int64)
         found.append(np.mean(np.isin(right, walked) | np.isin(right // CLUSTER, near)))
-    assert abs(float(np.mean(found)) - effort.found) < 0.02
+    assert abs(float(np.mean(found)) - taken.found) < 0.02
 
 
 def test_few_rows_are_kept_apart_for_it() -> None:
@@ -143,3 +150,10 @@ def test_neighbours_behind_copies_are_worth_some_effort_and_none_when_they_are_i
 def test_where_clusters_hold_the_neighbours_few_are_probed() -> None:
     assert measured(vectors(0.1), "useless").probes == PROBES[0]
     assert measured(vectors(3.0), "perfect").probes == PROBES[-1]
+
+
+def test_probes_hold_the_rows_behind_copies_too_where_these_can_be_found() -> None:
+    own = [1.0] * len(PROBES)
+    assert _probes(*zip(own, [0.5, 0.9, 0.97, 0.997, 0.999, 1.0], strict=True)) == PROBES[3]
+    assert _probes(*zip(own, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], strict=True)) == PROBES[0], "in no order"
+    assert _probes(*zip([0.9] * len(PROBES), own, strict=True)) == PROBES[-1]

@@ -66,6 +66,19 @@ def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_cl
     assert chosen(225_000) == (128, 500), "as many that count"
     assert chosen(150_000, filtered=True) == (96, 2_000)
     assert chosen(150_000, 20, filtered=True) == (121, 4_000)
+    alone = Effort(96, 0, 0.995)
+    choice = choose(300_000, 150_000, 10, among=150_000, filtered=True, effort=alone, exact=False)
+    assert (choice.candidates, choice.beside) == (96, 2_000), (
+        "where a walk alone does, a filter may still need clusters"
+    )
+
+
+def test_graphs_that_share_the_rows_are_asked_for_fewer_but_not_in_proportion() -> None:
+    def asked(parts: int) -> int:
+        walk = Effort(80, 0, 0.995)
+        return choose(10**6, 10**6, 10, among=parts * 10**6, filtered=False, effort=walk, exact=False).candidates
+
+    assert [asked(parts) for parts in (1, 2, 4, 8, 100)] == [80, 60, 45, 34, 32]
 
 
 @given(rows=st.integers(50_001, 10**6), share=st.floats(0.01, 1.0), rate=st.floats(0, 1), k=st.integers(1, 1_000))
@@ -116,9 +129,12 @@ def test_codes_are_wanted_of_enough_cells_that_hold_enough_rows(counts: list[int
     assert cells >= len(counts) or sum(counts[:cells]) >= rows
 
 
-def test_clusters_are_probed_as_the_shards_were_measured_all_together_no_more_than_one_of_no_measure() -> None:
+def test_the_probes_of_all_shards_are_probed_together_but_no_more_than_where_none_was_measured() -> None:
     counts = np.full(300, 250)
     told = Effort(0, 500, 0.999, 8)
     assert probed([told], counts, 10, filtered=False) == 9
+    assert probed([told], counts, 20, filtered=False) == 18
+    assert probed([told], counts, 100, filtered=False) == probed([None], counts, 100, filtered=False) == 74
+    assert probed([told], counts, 10, filtered=True) == 65
     assert probed([told] * 3, counts, 10, filtered=False) == 25
     assert probed([told] * 30, counts, 10, filtered=False) == probed([None], counts, 10, filtered=False) == 65

@@ -89,7 +89,11 @@ class Block:
 
     def where(self, kept: Mask) -> Block:
         """The rows that the mask keeps, in their order; the block itself when those are all."""
-        return self if kept.all() else Block(self.table.filter(pa.array(kept)), self.vectors[kept])
+        if kept.all():
+            return self
+        if not kept.any():
+            return Block(self.table.slice(0, 0), self.vectors[:0])
+        return Block(self.table.filter(pa.array(kept)), self.vectors[kept])
 
     def of_kind(self, kind: Kind) -> Mask:
         """Which rows are of a kind."""

@@ -32,7 +32,7 @@ CARE, FINDABLE = 6_000, 0.95
 """What may be spent on the neighbours behind copies, and the least share of them to be found for that. Where rows
 gather in tight groups of thirty, what seems a copy is what a query is like, and behind it lies all the rest, in no
 order: of 65,536 x 256 rows around 2,000 centres 0.89 of that are found for this price and 0.95 for twice as much; new
-queries find 0.999 of what they want for half of it."""
+queries find 0.995 of what they want for half of it."""
 WALKING, SPAN_ROWS_PER_CANDIDATE, SCANNING = 1_500, 18, 1_700
 """What walking through a graph at all, each candidate of it, and looking for the nearest clusters at all cost, in rows
 of near clusters that are scanned where they lie. Fitted to whole searches with each effort: 1,740, 17 and 2,100 of
@@ -41,7 +41,7 @@ WALKS = (0, 32, 48, 64, 80, 96, 112, 128, 160, 192)
 """Numbers of candidates that are tried."""
 SCANS = (0, 500, 1_000, 2_000, 4_000, 8_000)
 """Numbers of rows of the nearest clusters that are tried."""
-WANDERERS = 4_096
+SOUGHT = 4_096
 """Rows that are looked for where a walk alone would do. One that misses all that is near does worse than its share of
 the average tells: of 30,000 x 128 rows around 300 centres a walk for 32 finds 0.998, and 8 of these nothing near."""
 PROBES = (8, 16, 24, 32, 48, 64)
@@ -77,25 +77,25 @@ def measure(
 ) -> Effort:
     """The cheapest effort that finds ``ENOUGH`` of the nearest rows, and of those behind copies as well, or most of
     them within ``CARE``, if they are ``FINDABLE``. Where none finds ``ENOUGH``, the one that finds most. A walk alone
-    will do only if none of ``WANDERERS`` goes astray.
+    will do only if none of ``SOUGHT`` rows is missed.
 
     ``vectors`` are (n, d), ``asking`` numbers those of them that ``nearest`` (a query and a number of candidates)
     does not know; ``centroids`` are (c, d), of any length, of the clusters that begin at rows ``firsts``. Cost: a
-    product of the asking and all vectors, each walk once for each of them, and some for each who wanders.
+    product of the asking and all vectors, each walk once for each of them, and some for each row that is sought.
     """
     queries = vectors[asking].astype(np.float32)
     rows, cosines = _nearest_of_all(queries, vectors, asking)
     right = np.stack([rows[:, :NEIGHBOURS], _behind_copies(rows, cosines)], axis=1)
     closeness = _unit(queries) @ _unit(centroids.astype(np.float32)).T
     reached = [_reached(close, firsts, row) for close, row in zip(closeness, right, strict=True)]
-    scans, ranks = np.stack([rows for rows, _ in reached]), np.stack([clusters for _, clusters in reached])
+    scans, ranks = (np.stack(each) for each in zip(*reached, strict=True))
     probes = _probes(*(np.mean(ranks <= count, axis=(0, 2)).tolist() for count in PROBES))
     tried = list[_Tried]()
     for candidates in WALKS:
         walked = np.zeros(right.shape, dtype=bool)
         if candidates:
             walked = np.stack([np.isin(row, nearest(q, candidates)) for q, row in zip(queries, right, strict=True)])
-        for beside in SCANS:
+        for beside in SCANS if candidates else SCANS[1:]:
             found, behind = np.mean(walked | (scans <= beside), axis=(0, 2)).tolist()
             tried.append(_Tried(Effort(candidates, beside, round(found, 4), probes), behind))
     tried.sort(key=lambda one: _cost(one.effort))
@@ -108,7 +108,7 @@ def _astray(
     nearest: Callable[[Vector, int], Numbers], candidates: int, vectors: Halves, asking: Numbers, firsts: Numbers
 ) -> bool:
     """Whether a walk to one of many rows does not even come to its cluster."""
-    drawn = np.random.default_rng(0).permutation(len(vectors))[:WANDERERS]
+    drawn = np.random.default_rng(1).permutation(len(vectors))[:SOUGHT]
     for row in np.setdiff1d(drawn, asking).tolist():
         cluster = np.searchsorted(firsts, row, side="right")
         walked = nearest(vectors[row].astype(np.float32), candidates)

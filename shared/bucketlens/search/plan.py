@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -19,18 +18,19 @@ EXACT_FILTERED_BELOW = 50_000
 OVERSAMPLE = 3
 """Matching candidates per wanted hit that the graph is asked for."""
 LEAST_CANDIDATES = 32
-"""Fewest of a graph over some of the rows that match; otherwise as much fewer than for all as the square root of its
-share of them. For 0.995 of ten neighbours of 131,072 photographs one graph takes 80 candidates, each of two that share
-the rows 64, of four 48, of eight 24; but neighbours may all be in one."""
+SHARED = 0.4
+"""Fewest of a graph over a share s of the rows that match; otherwise s ** SHARED times what it would take for all. For
+0.995 of ten neighbours of 131,072 photographs one graph takes 80 candidates, each of two that share the rows 64, of
+four 48, of eight 24; but neighbours may all be in one."""
 FIRST_K = 10
 """Hits that a shard's measured effort is for: for more of them more rows are scored beside the graph's candidates."""
 CANDIDATES_PER_HIT = 2
 """And of each more this many candidates: of 262,144 photographs those of 96, 116, 176 and 276 held 0.994, 0.991, 0.993
 and 0.994 of the true 10, 20, 50 and 100."""
 LEAST_BESIDE, FILTERED_BESIDE = 500, 4
-"""With a filter so many of those rows at least, and all times so many: what matches may lie apart from the query, where
-neighbours are in many clusters. With the half of 1,048,576 x 512 rows that is far from the query, recall@10 is 0.980
-with 500 rows, 0.990 with 2,000."""
+"""With a filter, rows of the nearest clusters: so many at least, and all times so many. What matches may lie apart from
+the query, where neighbours are in many clusters. With the half of 1,048,576 x 512 rows that is far from the query,
+recall@10 is 0.980 with 500 rows, 0.990 with 2,000."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for them."""
 LEAST_CODED = 250
@@ -47,12 +47,11 @@ LEAST_ROUNDED = 2_000
 """Candidates that are compared in eight bits a component first: with 1,000 that takes as long, with 2,600 0.8 to 0.9 of
 the time, with 10,000 0.7 or less."""
 PROBED_ROWS = 200
-"""Matching rows whose codes are read at least, likewise."""
+"""Matching rows whose codes are read at least, as far as the budget goes."""
 FILTERED_ROWS = 4_000
 """With a filter, matching rows a cold search wants the codes of: the nearest clusters may hold none that is near."""
 CODED_CANDIDATES = 600
-"""Rows rescored of those whose codes were read, as far as the budget goes: ``PROBES`` tells what
-fewer and more find."""
+"""Rows rescored of those whose codes were read, likewise: ``PROBES`` tells what fewer and more find."""
 EXACT_BYTES = 4 * 2**20
 """A cold search reads all matching vectors when they are had within its budget of requests in so many bytes."""
 EXACT_SHARE = 4
@@ -114,7 +113,7 @@ def choose(
         reason = f"the nearest clusters held {effort.found:.1%} of the neighbours when the shard was built"
         return Choice(Path.CLUSTERS, reason, 0, beside)
     measured = (effort.candidates or LEAST_CANDIDATES) + CANDIDATES_PER_HIT * max(0, k - FIRST_K)
-    fewest = min(measured, max(LEAST_CANDIDATES, int(measured * math.sqrt(matching / among))))
+    fewest = min(measured, max(LEAST_CANDIDATES, int(measured * (matching / among) ** SHARED)))
     candidates = max(fewest if filtered else fewest * rows // matching, int(k * OVERSAMPLE * rows / matching) + 1)
     return _walked(candidates, matching, "many rows match", beside)
 
@@ -155,11 +154,12 @@ def choose_cold(matching: int, *, few: bool) -> Choice:
 
 
 def probed(efforts: Iterable[Effort | None], counts: npt.NDArray[np.int64], k: int, *, filtered: bool) -> int:
-    """Of how many cells codes are wanted: as many as shards with these efforts take, up to what one alone may (with a
-    filter that many), and as hold enough rows. ``counts`` are the matching rows of the cells, nearest first."""
+    """Of how many cells codes are wanted: the sum of the shards' probes (more for more hits), at most 64; with a filter
+    64; more if those hold too few matching rows. ``counts`` are the matching rows of the cells, nearest first: of
+    clusters, or parts of very large ones."""
     rows = max(FILTERED_ROWS if filtered else PROBED_ROWS, 4 * k)
-    told = PROBES[-1] if filtered else sum(effort.probes if effort else PROBES[-1] for effort in efforts)
-    probes = min(PROBES[-1], told)
+    told = sum(effort.probes if effort else PROBES[-1] for effort in efforts) * max(k, FIRST_K) // FIRST_K
+    probes = PROBES[-1] if filtered else min(PROBES[-1], told)
     return max(probes + k // 10, int(np.searchsorted(np.cumsum(counts), rows)) + 1)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from botocore.session import Session
+from botocore.session import Session  # noqa: TID251
 
 from bucketlens.errors import NotFound
 from bucketlens.records import SourceObject
