@@ -26,8 +26,8 @@ COPIES_NEARER, _RANK = 0.85, 30
 not have and any walk finds: the ten nearest behind them count, too. Of 269,500 photographs, ten of eleven crops of
 others, a walk for 64 and 500 rows find 0.995 of ten with copies, 0.992 without, and 0.986 for queries; of 98,000
 photographs without crops 0.992, 0.990 and 0.992."""
-ENOUGH = 0.996
-"""The share of neighbours to be found."""
+ENOUGH, ENOUGH_BEHIND = 0.996, 0.994
+"""The share of neighbours to be found, and of those behind copies, which are harder to find than a query's."""
 CARE, FINDABLE = 6_000, 0.95
 """What may be spent on the neighbours behind copies, and the least share of them to be found for that. Where rows
 gather in tight groups of thirty, what seems a copy is what a query is like, and behind it lies all the rest, in no
@@ -75,9 +75,9 @@ def measure(
     centroids: npt.NDArray[Any],
     firsts: Numbers,
 ) -> Effort:
-    """The cheapest effort that finds ``ENOUGH`` of the nearest rows, and of those behind copies as well, or most of
-    them within ``CARE``, if they are ``FINDABLE``. Where none finds ``ENOUGH``, the one that finds most. A walk alone
-    will do only if none of ``SOUGHT`` rows is missed.
+    """The cheapest effort that finds ``ENOUGH`` of the nearest rows, and ``ENOUGH_BEHIND`` of those behind copies, or
+    most of them within ``CARE``, if they are ``FINDABLE``. Where none finds ``ENOUGH``, the one that finds most. A walk
+    alone will do only if none of ``SOUGHT`` rows is missed.
 
     ``vectors`` are (n, d), ``asking`` numbers those of them that ``nearest`` (a query and a number of candidates)
     does not know; ``centroids`` are (c, d), of any length, of the clusters that begin at rows ``firsts``. Cost: a
@@ -131,7 +131,7 @@ def _chosen(tried: Sequence[_Tried]) -> Effort:
     if not good:
         return max(tried, key=lambda one: one.effort.found).effort
     affordable = [good[0], *(one for one in good[1:] if _cost(one.effort) <= CARE)]
-    careful = max(affordable, key=lambda one: min(one.behind, ENOUGH))
+    careful = max(affordable, key=lambda one: min(one.behind, ENOUGH_BEHIND))
     return (careful if careful.behind >= FINDABLE else good[0]).effort
 
 
@@ -145,7 +145,7 @@ def _probes(*found: tuple[float, float]) -> int:
     ``PROBES`` holds; all of them when none does."""
     findable = found[-1][1] >= FINDABLE
     each = zip(PROBES, found, strict=True)
-    good = (count for count, (own, behind) in each if own >= ENOUGH and (behind >= ENOUGH or not findable))
+    good = (count for count, (own, behind) in each if own >= ENOUGH and (behind >= ENOUGH_BEHIND or not findable))
     return next(good, PROBES[-1])
 
 
