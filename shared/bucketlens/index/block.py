@@ -91,7 +91,7 @@ class Block:
         """The rows that the mask keeps, in their order; the block itself when those are all."""
         if kept.all():
             return self
-        if not kept.any():
+        if not kept.any():  # which many queries ask first: for the array below, pyarrow imports numpy.ma
             return Block(self.table.slice(0, 0), self.vectors[:0])
         return Block(self.table.filter(pa.array(kept)), self.vectors[kept])
 

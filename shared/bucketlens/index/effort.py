@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.block import Halves
+from bucketlens.index.clusters import unit
 from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
@@ -31,8 +32,8 @@ ENOUGH, ENOUGH_BEHIND = 0.996, 0.994
 CARE, FINDABLE = 6_000, 0.95
 """What may be spent on the neighbours behind copies, and the least share of them to be found for that. Where rows
 gather in tight groups of thirty, what seems a copy is what a query is like, and behind it lies all the rest, in no
-order: of 65,536 x 256 rows around 2,000 centres 0.89 of that are found for this price and 0.95 for twice as much; new
-queries find 0.995 of what they want for half of it."""
+order: of 65,536 x 256 rows around 2,000 centres 0.89 of that were found for 4,500 and 0.95 for the dearest effort of
+all, while queries find 0.995 of what they want for 3,000."""
 WALKING, SPAN_ROWS_PER_CANDIDATE, SCANNING = 1_500, 18, 1_700
 """What walking through a graph at all, each candidate of it, and looking for the nearest clusters at all cost, in rows
 of near clusters that are scanned where they lie. Fitted to whole searches with each effort: 1,740, 17 and 2,100 of
@@ -86,7 +87,7 @@ def measure(
     queries = vectors[asking].astype(np.float32)
     rows, cosines = _nearest_of_all(queries, vectors, asking)
     right = np.stack([rows[:, :NEIGHBOURS], _behind_copies(rows, cosines)], axis=1)
-    closeness = _unit(queries) @ _unit(centroids.astype(np.float32)).T
+    closeness = unit(queries) @ unit(centroids.astype(np.float32)).T
     reached = [_reached(close, firsts, row) for close, row in zip(closeness, right, strict=True)]
     scans, ranks = (np.stack(each) for each in zip(*reached, strict=True))
     probes = _probes(*(np.mean(ranks <= count, axis=(0, 2)).tolist() for count in PROBES))
@@ -173,12 +174,12 @@ def _nearest_of_all(
     queries: npt.NDArray[np.float32], vectors: Halves, asking: Numbers
 ) -> tuple[Numbers, npt.NDArray[np.float32]]:
     """Rows of the largest cosines among all that do not ask, nearest first, and those cosines; (q, 40), or fewer."""
-    queries = _unit(queries)
+    queries = unit(queries)
     rows = np.zeros((len(queries), 0), dtype=np.int64)
     scores = np.zeros((len(queries), 0), dtype=np.float32)
     wanted = min(_RANK + NEIGHBOURS, len(vectors) - len(asking))
     for start in range(0, len(vectors), _CHUNK):
-        part = _unit(vectors[start : start + _CHUNK].astype(np.float32))
+        part = unit(vectors[start : start + _CHUNK].astype(np.float32))
         cosines = queries @ part.T
         cosines[:, asking[(asking >= start) & (asking < start + len(part))] - start] = -2.0
         scores = np.concatenate([scores, cosines], axis=1)
@@ -187,7 +188,3 @@ def _nearest_of_all(
         rows, scores = np.take_along_axis(rows, top, axis=1), np.take_along_axis(scores, top, axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
-def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
