@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bucketlens.index.block import Block
-from bucketlens.index.codes import Coded, encode, signs, width
+from bucketlens.index.codes import Coded, encode, signs, width, words_of
 from bucketlens.index.pile import Pile
 
 
@@ -38,13 +38,26 @@ def test_signs_are_the_codes_that_shards_have(dimension: int) -> None:
     assert np.array_equal(signs(rows, coding.mean), codes)
 
 
+@pytest.mark.parametrize("dimension", [1, 20, 64, 100, 512, 700])
+def test_the_nearest_by_code_differ_in_the_fewest_bits(dimension: int) -> None:
+    rows, query = around(9_000, dimension), around(1, dimension, seed=4)[0].astype(np.float32)
+    codes, coding = encode(rows)
+    differing = np.unpackbits(codes ^ signs(query[None, :], coding.mean), axis=1).sum(axis=1)
+    mask = np.random.default_rng(1).random(9_000) < 0.5
+    for wanted in (None, mask):
+        among = differing if wanted is None else differing[wanted]
+        near = Coded(words_of(codes), coding.mean).nearest(query, wanted, 200)
+        within = differing <= np.partition(among, 199)[199]
+        assert np.array_equal(near, np.flatnonzero(within if wanted is None else within & wanted))
+
+
 def test_nearly_all_true_neighbours_are_among_the_nearest_by_code_and_only_rows_of_the_mask() -> None:
     rows = around(8_000, 128)
     mask = np.random.default_rng(1).random(8_000) < 0.8
     codes, coding = encode(rows)
     held, found = rows.astype(np.float32), 0
     for query in around(30, 128, seed=2).astype(np.float32):
-        near = Coded(codes, coding.mean).nearest(query, mask, 250)
+        near = Coded(words_of(codes), coding.mean).nearest(query, mask, 250)
         assert len(near) >= 250
         assert mask[near].all()
         assert (np.diff(near) > 0).all()
@@ -57,7 +70,7 @@ def test_nearly_all_true_neighbours_are_among_the_nearest_by_code_and_only_rows_
 def test_fewer_matching_rows_than_asked_for_are_all_found(count: int) -> None:
     rows, mask = around(50, 16), np.arange(50) < count
     codes, coding = encode(rows)
-    near = Coded(codes, coding.mean).nearest(rows[0].astype(np.float32), mask, 10)
+    near = Coded(words_of(codes), coding.mean).nearest(rows[0].astype(np.float32), mask, 10)
     assert set(near.tolist()) <= set(range(count))
     assert len(near) >= min(10, count)
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand, Or, Present, matches, parse
 from bucketlens.index.columns import encode, unify
 from bucketlens.index.mask import Masks, Passing, evaluate
+from bucketlens.index.rounded import Asked, Rounded, to_int8, turn
+from bucketlens.index.vectors import exact_cosines
 from bucketlens.records import Metadata, Value
 
 DATES = ["2024-05-01", "2024-05-01T00:00Z", "2024-05-01T02:00:00+02:00", "2025-01-01"]
@@ -86,13 +88,13 @@ def test_masks_are_computed_once_and_the_least_recently_used_go_first() -> None:
     table = as_table([{"a": n} for n in range(100)])
     masks = Masks(budget=250)
     one, two, three = (parse({"a": n}) for n in range(3))
-    first = masks.get(one, table)
+    first = masks.get("s", one, table)
     assert first.mask.tolist() == evaluate(one, table).tolist()
-    second = masks.get(two, table)
-    assert masks.get(one, table) is first
-    masks.get(three, table)
-    assert masks.get(one, table) is first
-    assert masks.get(two, table) is not second, "there was room for two"
+    second = masks.get("s", two, table)
+    assert masks.get("s", one, table) is first
+    masks.get("s", three, table)
+    assert masks.get("s", one, table) is first
+    assert masks.get("s", two, table) is not second, "there was room for two"
     with pytest.raises(ValueError, match="read-only"):
         first.mask[0] = True
     assert first.numbers is not None
@@ -105,21 +107,58 @@ def test_filters_that_python_calls_equal_may_mean_different_things(one: Filter, 
     table = as_table([{"a": value} for value in (True, 1.0, 0.0, -0.0, False, "1", "true")])
     masks = Masks()
     for condition in (one, other, Compare("a", "eq", True), Compare("a", "eq", 1.0)):
-        assert masks.get(condition, table).mask.tolist() == evaluate(condition, table).tolist()
+        assert masks.get("s", condition, table).mask.tolist() == evaluate(condition, table).tolist()
 
 
 def test_the_key_can_be_filtered_through_remembered_masks() -> None:
-    assert Masks().get(parse({"key": "1"}), as_table([{}, {}])).mask.tolist() == [False, True]
+    assert Masks().get("s", parse({"key": "1"}), as_table([{}, {}])).mask.tolist() == [False, True]
 
 
-@pytest.mark.parametrize("passing", [0, 1, 3, 4, 97, 100])
+@pytest.mark.parametrize("passing", [0, 1, 5, 6, 97, 100])
 def test_the_numbers_of_few_rows_are_those_of_the_mask(passing: int) -> None:
     found = Passing.of(parse({"a": {"$lt": passing}}), as_table([{"a": n} for n in range(100)]))
     assert np.count_nonzero(found.mask) == passing
-    if passing <= 3:
+    if passing <= 5:
         assert found.numbers is not None
         assert found.numbers.tolist() == np.flatnonzero(found.mask).tolist()
         assert found.nbytes == 100 + 8 * passing
     else:
         assert found.numbers is None
         assert found.nbytes == 100
+
+
+def test_rows_of_a_filter_that_is_asked_again_are_gathered_and_the_nearest_are_among_them() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((3_000, 16)).astype(np.float16)
+    forms = to_int8(vectors)
+    rounded, table = Rounded(forms, turn(vectors, forms)), as_table([{"a": n % 25, "b": n} for n in range(30_000)])
+    rows = Rounded(np.tile(forms, (10, 1)), rounded.angle)
+    masks, live, query = Masks(), rng.random(30_000) < 0.7, rng.standard_normal(16).astype(np.float32)
+    common, rare, many = parse({"a": 3}), parse({"b": {"$lt": 400}}), parse({"b": {"$lt": 5_000}})
+    first = masks.get("s", common, table, rows)
+    assert first.nearest(Asked(query), live, 10) is None
+    again = masks.get("s", common, table, rows)
+    assert masks.get("s", common, table, rows) is again, "gathered once"
+    assert masks.get("t", common, table, rows).gathered is None, "another shard has rows of its own"
+    near = again.nearest(Asked(query), live, 10)
+    assert near is not None
+    passing = np.flatnonzero(live & again.mask)
+    assert np.isin(near, passing).all()
+    assert (np.diff(near) > 0).all()
+    cosines = exact_cosines(query, vectors[passing % 3_000])
+    assert np.isin(passing[cosines >= np.sort(cosines)[-10]], near).all()
+    for other in (rare, many):
+        masks.get("s", other, table, rows)
+        assert masks.get("s", other, table, rows).gathered is None
+
+
+def test_gathered_rows_count_against_the_budget() -> None:
+    table = as_table([{"a": n} for n in range(20_000)])
+    rows = Rounded(np.ones((20_000, 64), np.int8), 0.0)
+    masks = Masks(budget=100_000)
+    one, two = parse({"a": {"$lt": 600}}), parse({"a": {"$gte": 19_400}})
+    assert [masks.get("s", one, table, rows).gathered is None for _ in range(3)] == [True, False, False]
+    masks.get("s", two, table, rows)
+    masks.get("s", two, table, rows)
+    assert masks.get("s", two, table).gathered is not None
+    assert masks.get("s", one, table).gathered is None, "there was room for one"

@@ -63,7 +63,7 @@ def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_cl
     assert chosen(300_000, 5) == (96, 500)
     assert chosen(300_000, 60) == (196, 3_000)
     assert chosen(300_000, 200) == (601, 10_000)
-    assert chosen(225_000) == (128, 500), "as many that count"
+    assert chosen(225_000) == (104, 500), "fourteen of all hold ten that count"
     assert chosen(150_000, filtered=True) == (96, 2_000)
     assert chosen(150_000, 20, filtered=True) == (121, 4_000)
     alone = Effort(96, 0, 0.995)

@@ -15,16 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.block import Halves, Mask
-from bucketlens.index.vectors import differing_bits
 from bucketlens.records import Vector
 
 MAX_BYTES = 64
 """Beyond 512 dimensions rows are folded first: components 512 apart are added with signs drawn once for ever."""
 
 Codes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
 
 _BITS = 8 * MAX_BYTES
 _CHUNK = 16_384
+_COMPARED = 8_192
+"""Rows compared at once: what is made of them stays in the cache of a core."""
 _PATTERNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).T.astype(np.float32) * 2 - 1
 
 
@@ -43,19 +45,32 @@ class Coding:
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """Rows by their codes (n, width), around ``mean`` (d,), to be compared bit by bit: nine times as fast as vectors of
-    512 dimensions are scanned, and not so finely told apart."""
+    """Rows by their codes around ``mean`` (d,), to be compared bit by bit: ten times as fast as vectors of 512
+    dimensions are scanned, and not so finely told apart. ``words`` are ``words_of`` the codes, (width / 8, n)."""
 
-    codes: Codes
+    words: Words
     mean: npt.NDArray[np.float32]
 
-    def nearest(self, query: Vector, mask: Mask, count: int) -> npt.NDArray[np.int64]:
-        """About the ``count`` nearest of the rows of a mask (n,), ascending; more of them where codes tie."""
-        apart = differing_bits(signs(query[None, :], self.mean)[0], self.codes)
-        apart[~mask] = np.inf
-        if count >= len(apart):
-            return np.flatnonzero(mask)
-        return np.flatnonzero((apart <= np.partition(apart, count - 1)[count - 1]) & mask)
+    def nearest(self, query: Vector, mask: Mask | None, count: int) -> npt.NDArray[np.int64]:
+        """About the ``count`` nearest of the rows of a mask (n,), ascending; more of them where codes tie. Without a
+        mask all rows count."""
+        rows = self.words.shape[1]
+        if count >= rows:
+            return np.arange(rows) if mask is None else np.flatnonzero(mask)
+        apart = self._apart(query)
+        if mask is not None:
+            np.putmask(apart, ~mask, _BITS + 1)
+        within = min(_BITS, int(np.partition(apart, count - 1)[count - 1]))
+        return np.flatnonzero(apart <= within)
+
+    def _apart(self, query: Vector) -> npt.NDArray[np.uint16]:
+        """How many bits of each row's code differ from those of the query's, (n,)."""
+        asked = words_of(signs(query[None, :], self.mean))
+        found = np.empty(self.words.shape[1], dtype=np.uint16)
+        for at in range(0, len(found), _COMPARED):
+            differing = np.bitwise_count(self.words[:, at : at + _COMPARED] ^ asked)
+            np.add.reduce(differing, axis=0, dtype=np.uint16, out=found[at : at + _COMPARED])
+        return found
 
 
 def signs(rows: npt.NDArray[np.floating], mean: npt.NDArray[np.float32]) -> Codes:
@@ -65,6 +80,13 @@ def signs(rows: npt.NDArray[np.floating], mean: npt.NDArray[np.float32]) -> Code
         part = rows[at : at + _CHUNK]
         codes[at : at + len(part)] = np.packbits(_folded(part.astype(np.float32) - mean) >= 0, axis=1)
     return codes
+
+
+def words_of(codes: Codes) -> Words:
+    """Codes (n, width), 64 bits of all rows beside one another: (width / 8, n), the last filled with zeros."""
+    held = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), dtype=np.uint8)
+    held[:, : codes.shape[1]] = codes
+    return np.ascontiguousarray(held.view(np.uint64).T)
 
 
 def width(dimension: int) -> int:

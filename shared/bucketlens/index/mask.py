@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -17,14 +17,20 @@ import pyarrow.compute as pc  # noqa: TID251
 from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
 from bucketlens.index.block import filterable
 from bucketlens.index.columns import Type, arrow_type, column_name
+from bucketlens.index.rounded import Asked, Rounded
 from bucketlens.values import as_instant
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-MASK_BYTES = 8 * 2**20
-"""Masks remembered for each shard: six filters over 1,048,576 rows at least."""
-_FEW = 32
-"""One row of so many that passes, or fewer: then their numbers take no more than a quarter of the mask's bytes."""
+REMEMBERED_BYTES = 64 * 2**20
+"""What filters say of the rows of all shards together: of 1,048,576 x 512 rows 45 filters at least, or nine that one
+row of a hundred passes and that were asked again."""
+_FEW = 20
+"""One row of so many that passes, or fewer: then their numbers take less than half of the mask's bytes."""
+LEAST_GATHERED, GATHERED_BYTES = 500, 25 * 2**20
+"""Rows that are gathered for one filter, and bytes of them at most: of fewer the nearest are as soon found where they
+lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and 0.27 for 600, 1.5 and 0.86 for 10,485), of more than
+50,000 the graph finds them."""
 
 _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = {
     "eq": pc.equal,
@@ -58,10 +64,12 @@ def evaluate(condition: Filter, table: pa.Table) -> Mask:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending. Read-only."""
+    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending; read-only. Of
+    a filter that is asked again those are ``gathered``: rounded, side by side."""
 
     mask: Mask
     numbers: npt.NDArray[np.int64] | None
+    gathered: Rounded | None = None
 
     @classmethod
     def of(cls, condition: Filter, rows: pa.Table) -> Passing:
@@ -74,37 +82,58 @@ class Passing:
             numbers.flags.writeable = False
         return cls(mask, numbers)
 
+    def nearest(self, asked: Asked, live: Mask, k: int) -> npt.NDArray[np.int64] | None:
+        """Of the passing rows that are ``live`` (n,) those that may be among the k nearest (``Rounded.nearest``); None
+        where they were not gathered. Takes 0.4 of the time that it takes where the rows lie."""
+        if self.gathered is None or self.numbers is None:
+            return None
+        return self.numbers[self.gathered.nearest(asked, [np.flatnonzero(live[self.numbers])], k)]
+
+    def gathering(self, rounded: Rounded | None) -> Passing:
+        """The same with its rows gathered out of all the rounded ones, if that is worth it and not done yet."""
+        if rounded is None or self.gathered or self.numbers is None or len(self.numbers) < LEAST_GATHERED:
+            return self
+        if len(self.numbers) * rounded.rows[:1].nbytes > GATHERED_BYTES:
+            return self
+        return replace(self, gathered=Rounded(rounded.rows[self.numbers], rounded.angle))
+
     @property
     def nbytes(self) -> int:
         """Memory this takes."""
-        return self.mask.nbytes + (0 if self.numbers is None else self.numbers.nbytes)
+        held = (self.mask, self.numbers, self.gathered.rows if self.gathered else None)
+        return sum(array.nbytes for array in held if array is not None)
 
 
 class Masks:
-    """What filters say of the rows of one shard, which never change; the least recently used are dropped beyond
-    ``budget`` bytes. Thread-safe: who asks at the same time may compute the same."""
+    """What filters say of the rows of shards, which never change; the least recently used are dropped beyond ``budget``
+    bytes. Thread-safe: who asks at the same time may compute the same."""
 
-    def __init__(self, budget: int = MASK_BYTES) -> None:
+    def __init__(self, budget: int = REMEMBERED_BYTES) -> None:
         self._budget = budget
-        self._held: OrderedDict[str, Passing] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str], Passing] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, condition: Filter, rows: pa.Table) -> Passing:
-        """Which rows pass. ``rows`` must be the same at every call."""
-        name = repr(condition)  # of two equal filters one may mean the number 1 and the other True
+    def get(self, shard: str, condition: Filter, rows: pa.Table, rounded: Rounded | None = None) -> Passing:
+        """Which rows pass, gathered out of ``rounded`` from the second time on. ``rows`` and ``rounded`` must be the
+        same at every call for a shard."""
+        name = shard, repr(condition)  # of two equal filters one may mean the number 1 and the other True
         with self._lock:
-            if name in self._held:
+            known = self._held.get(name)
+            if known is not None:
                 self._held.move_to_end(name)
-                return self._held[name]
-        passing = Passing.of(condition, rows)
+        passing = known.gathering(rounded) if known else Passing.of(condition, rows)
+        if passing is not known:
+            self._remember(name, passing)
+        return passing
+
+    def _remember(self, name: tuple[str, str], passing: Passing) -> None:
         with self._lock:
             known = self._held.pop(name, None)
             self._held[name] = passing
             self._bytes += passing.nbytes - (known.nbytes if known else 0)
             while self._bytes > self._budget:
                 self._bytes -= self._held.popitem(last=False)[1].nbytes
-        return passing
 
 
 def _all(parts: tuple[Filter, ...], table: pa.Table) -> Mask:

@@ -14,7 +14,7 @@ import pyarrow as pa  # noqa: TID251
 from bucketlens.filters import Filter
 from bucketlens.index import columns
 from bucketlens.index.block import Block, Halves, Mask, keys_of
-from bucketlens.index.codes import Coded, Codes, signs, width
+from bucketlens.index.codes import Coded, Words, signs, words_of
 from bucketlens.index.mask import Passing
 from bucketlens.records import Vector
 
@@ -26,7 +26,7 @@ class _Room:
     rows: Halves
     used: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-    codes: Codes | None = None
+    words: Words | None = None
     mean: npt.NDArray[np.float32] | None = None
     coded: int = 0
 
@@ -36,13 +36,15 @@ class _Room:
         The mean is that of the rows there were when it was first needed, at least half of those to come.
         """
         with self.lock:
-            if self.codes is None or self.mean is None:
-                self.codes = np.empty((len(self.rows), width(self.rows.shape[1])), dtype=np.uint8)
+            if self.mean is None:
                 self.mean = np.asarray(self.rows[:count].mean(axis=0, dtype=np.float32))
             if self.coded < count:
-                self.codes[self.coded : count] = signs(self.rows[self.coded : count], self.mean)
+                words = words_of(signs(self.rows[self.coded : count], self.mean))
+                if self.words is None:
+                    self.words = np.empty((len(words), len(self.rows)), dtype=np.uint64)
+                self.words[:, self.coded : count] = words
                 self.coded = count
-            return Coded(self.codes[:count], self.mean)
+            return Coded(np.zeros((0, 0), np.uint64) if self.words is None else self.words[:, :count], self.mean)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class Pile:
         """Rows in memory are found by their codes."""
         return
 
-    def near(self, query: Vector, mask: Mask, count: int) -> npt.NDArray[np.int64]:
-        """About the ``count`` nearest of the rows of a mask (n,), ascending, by codes.
+    def near(self, query: Vector, mask: Mask | None, count: int) -> npt.NDArray[np.int64]:
+        """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending, by codes.
 
         These are made when they are first needed.
         """

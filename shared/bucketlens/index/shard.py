@@ -35,13 +35,14 @@ Locate = Callable[[str], Path]
 
 
 class Shard:
-    """A shard whose files are brought local, one by one, when first needed. ``locate`` answers where a part is."""
+    """A shard whose files are brought local, one by one, when first needed. ``locate`` answers where a part is; what
+    filters say of the rows is remembered in ``masks``, which shards may share."""
 
-    def __init__(self, id: str, parts: Iterable[str], locate: Locate) -> None:
+    def __init__(self, id: str, parts: Iterable[str], locate: Locate, masks: Masks | None = None) -> None:
         self.id = id
         self._parts = frozenset(parts)
         self._locate = locate
-        self._masks = Masks()
+        self._masks = masks or Masks()
 
     @cached_property
     def rows(self) -> pa.Table:
@@ -55,7 +56,7 @@ class Shard:
 
     def passing(self, condition: Filter) -> Passing:
         """Which rows pass a filter, deleted ones included; remembered for the next time."""
-        return self._masks.get(condition, self.rows)
+        return self._masks.get(self.id, condition, self.rows, self.rounded)
 
     @cached_property
     def head(self) -> Head:

@@ -84,12 +84,6 @@ def slack(query: Vector) -> float:
     return math.sqrt(np.vecdot(lost, lost) / max(float(np.vecdot(query, query)), 1e-24)) + SUMMING_ERROR
 
 
-def differing_bits(code: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """How many bits of each of (n, width) codes differ from those of one, (width,); shape (n,)."""
-    found = np.asarray(numkong.cdist(code[None, :], codes, "hamming", dtype="uint1"), dtype=np.float32)
-    return np.asarray(found[0])
-
-
 def exact_cosines(query: Vector, rows: Halves) -> npt.NDArray[np.float32]:
     """Cosine of the query to each of (n, d) float16 rows in float32 throughout, shape (n,); a zero row scores 0.
 

@@ -15,7 +15,7 @@ from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
 from bucketlens.index.mask import Passing
-from bucketlens.index.rounded import Rounded
+from bucketlens.index.rounded import Asked, Rounded
 from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Near(Protocol):
     """How rows are found by their codes."""
 
-    def __call__(self, query: Vector, mask: Mask, count: int) -> npt.NDArray[np.int64]:
-        """About the ``count`` nearest of the rows of a mask (n,), ascending."""
+    def __call__(self, query: Vector, mask: Mask | None, count: int) -> npt.NDArray[np.int64]:
+        """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending."""
         ...
 
 
@@ -154,3 +154,7 @@ class Matching:
         """Their row numbers, ascending."""
         few = None if self.passing is None else self.passing.numbers
         return np.flatnonzero(self.mask) if few is None else few[self.part.live[few]]
+
+    def gathered(self, asked: Asked, k: int) -> Numbers | None:
+        """Those that may be among the k nearest, ascending, where the filter's rows were gathered; otherwise None."""
+        return None if self.passing is None else self.passing.nearest(asked, self.part.live, k)

@@ -26,7 +26,7 @@ FIRST_K = 10
 """Hits that a shard's measured effort is for: for more of them more rows are scored beside the graph's candidates."""
 CANDIDATES_PER_HIT = 2
 """And of each more this many candidates: of 262,144 photographs those of 96, 116, 176 and 276 held 0.994, 0.991, 0.993
-and 0.994 of the true 10, 20, 50 and 100."""
+and 0.994 of the true 10, 20, 50 and 100. Where some rows do not count, k hits are sought as more of all rows."""
 LEAST_BESIDE, FILTERED_BESIDE = 500, 4
 """With a filter, rows of the nearest clusters: so many at least, and all times so many. What matches may lie apart from
 the query, where neighbours are in many clusters. With the half of 1,048,576 x 512 rows that is far from the query,
@@ -112,9 +112,10 @@ def choose(
     if effort.candidates == 0 and not filtered and 2 * matching > rows:
         reason = f"the nearest clusters held {effort.found:.1%} of the neighbours when the shard was built"
         return Choice(Path.CLUSTERS, reason, 0, beside)
-    measured = (effort.candidates or LEAST_CANDIDATES) + CANDIDATES_PER_HIT * max(0, k - FIRST_K)
+    hits = k if filtered else -(-k * rows // matching)
+    measured = (effort.candidates or LEAST_CANDIDATES) + CANDIDATES_PER_HIT * max(0, hits - FIRST_K)
     fewest = min(measured, max(LEAST_CANDIDATES, int(measured * (matching / among) ** SHARED)))
-    candidates = max(fewest if filtered else fewest * rows // matching, int(k * OVERSAMPLE * rows / matching) + 1)
+    candidates = max(fewest, int(k * OVERSAMPLE * rows / matching) + 1)
     return _walked(candidates, matching, "many rows match", beside)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
+from bucketlens.index.mask import Masks
 from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.hydrate import Hydrator
@@ -24,10 +25,11 @@ class Reach:
     ranges: Ranges
     hydrator: Hydrator | None = None
     cold_from: int = COLD_FROM
+    masks: Masks = field(default_factory=Masks, repr=False)
 
     def open(self, entry: ShardEntry) -> Shard:
         """The shard, whose files are brought local by use and let go of when they are removed."""
-        shard = Shard(entry.id, entry.parts, lambda part: self.files.path(entry.parts[part]))
+        shard = Shard(entry.id, entry.parts, lambda part: self.files.path(entry.parts[part]), self.masks)
         self.files.used_by(shard, self._mapped(entry))
         return shard
 

@@ -64,12 +64,15 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
     part = matching.part
     candidates, scanned = list[Numbers](), 0
     if part.near is not None and choice.path is Path.CODES:
-        candidates, scanned = [part.near(asked.vector, matching.mask, choice.candidates)], matching.count
+        mask = None if matching.whole else matching.mask
+        candidates, scanned = [part.near(asked.vector, mask, choice.candidates)], matching.count
     elif choice.path is not Path.EXACT:
         candidates, scanned, choice = _approach(matching, asked, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
-    if scanned >= LEAST_ROUNDED and (rounded := part.source.rounded) is not None:
+    if choice.path is Path.EXACT and (near := matching.gathered(asked, k)) is not None:
+        candidates = [near]
+    elif scanned >= LEAST_ROUNDED and (rounded := part.source.rounded) is not None:
         candidates = [rounded.nearest(asked, candidates, k)]
     rows, scores = ranked(asked.vector, part.source.vectors, candidates, k)
     return Found(part, rows, scores, matching.count, scanned, choice)
