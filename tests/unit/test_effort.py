@@ -97,7 +97,7 @@ def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path
         lambda links, asking: measure(
             rows,
             asking,
-            lambda query, count: links.nearest(Asked(query), count),
+            lambda query, count: links.nearest(Asked(query), count)[0],
             centroids_of(rows),
             FIRSTS,
         ),
@@ -111,7 +111,7 @@ def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path
         query /= np.linalg.norm(query)
         right = np.argsort(-exact_cosines(query, rows))[:10]
         near = near_clusters(rows, query)[: -(-taken.beside // CLUSTER)]
-        walked = links.nearest(Asked(query), taken.candidates) if taken.candidates else np.zeros(0, np.int64)
+        walked = links.nearest(Asked(query), taken.candidates)[0] if taken.candidates else np.zeros(0, np.int64)
         found.append(np.mean(np.isin(right, walked) | np.isin(right // CLUSTER, near)))
     assert abs(float(np.mean(found)) - taken.found) < 0.02
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.test_vectors import drawn
 
+from bucketlens.index.graph import Graph, build
 from bucketlens.index.rounded import _KERNEL_ERROR, Asked, Rounded, query_int8, to_int8, turn
 from bucketlens.index.vectors import cosines_among, exact_cosines, ranked
 
@@ -34,8 +36,12 @@ def test_no_row_is_turned_by_more_than_it_says(dimension: int, shape: str) -> No
     small = to_int8(vectors)
     turned = max(angles(row, form[None, :])[0] for row, form in zip(vectors, small, strict=True))
     assert turned <= turn(vectors, small) <= turned * 1.5 + 1e-3
-    assert turn(vectors[0], small[0]) <= turn(vectors, small)
-    assert turn(np.zeros(dimension, np.float32), np.zeros(dimension, np.int8)) == 0
+    for row in vectors[:50].astype(np.float32):
+        asked = Asked(row)
+        turned = angles(row, asked.rounded[None, :])[0]
+        assert turned <= asked.turn <= turned + 1e-3
+    assert turn(np.zeros((1, dimension), np.float32), np.zeros((1, dimension), np.int8)) == 0
+    assert Asked(np.zeros(dimension, np.float32)).turn < 1e-5
 
 
 @pytest.mark.parametrize("dimension", [3, 24, 512, 2_048])
@@ -44,7 +50,26 @@ def test_the_kernel_errs_by_less_than_it_is_trusted(dimension: int) -> None:
     asked, small = query_int8(query), to_int8(vectors)
     wide, own = small.astype(np.float64), asked.astype(np.float64)
     true = wide @ own / np.linalg.norm(wide, axis=1) / math.sqrt(own @ own)
-    assert np.abs(cosines_among(asked, small, np.arange(2_000)) - true).max() < _KERNEL_ERROR / 5
+    assert np.abs(cosines_among(asked, small, np.arange(2_000)) - true).max() < _KERNEL_ERROR / 10
+
+
+@pytest.mark.parametrize("dimension", [16, 512, 2_048])
+def test_the_graph_errs_by_less_than_it_is_trusted_and_what_it_finds_is_cut_where_nothing_is_lost(
+    dimension: int, tmp_path: Path
+) -> None:
+    query, vectors = drawn(np.random.default_rng(dimension), 3_000, dimension, "plain")
+    build(vectors, 2, tmp_path / "graph", lambda links, asking: None)
+    graph, asked, held = Graph.map(tmp_path / "graph", dimension), Asked(query), rounded(vectors)
+    rows, apart = graph.nearest(asked, 500)
+    assert (np.diff(apart) >= 0).all()
+    wide, own = held.rows[rows].astype(np.float64), asked.rounded.astype(np.float64)
+    true = 1 - wide @ own / np.linalg.norm(wide, axis=1) / math.sqrt(own @ own)
+    assert np.abs(apart - true).max() < _KERNEL_ERROR / 10
+    for k in (1, 10, 100, 500, 600):
+        kept = rows[: held.within(asked, apart, k)]
+        best = rows[np.argsort(-exact_cosines(query, vectors[rows]), kind="stable")[:k]]
+        assert set(best.tolist()) <= set(kept.tolist())
+    assert held.within(asked, apart, 10) < 450
 
 
 @settings(max_examples=60, deadline=None)

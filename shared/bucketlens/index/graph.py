@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.block import Halves
@@ -50,14 +51,15 @@ class Graph:
     def __len__(self) -> int:
         return len(self._index)
 
-    def nearest(self, asked: Asked, count: int) -> Numbers:
-        """About the ``count`` nearest row numbers, nearest first; fewer only when the graph has fewer rows.
+    def nearest(self, asked: Asked, count: int) -> tuple[Numbers, npt.NDArray[np.float32]]:
+        """About the ``count`` nearest row numbers, nearest first, fewer only when the graph has fewer rows; and the
+        angular distances (1 - cosine) of their rounded forms to the query's.
 
         ``count`` is also how widely the graph is searched: the first of many are nearer to the truth than few.
         """
         # One thread, said so: left to itself usearch makes an executor of all cores for a single query.
         matches = self._index.search(asked.rounded, min(count, len(self)), threads=1)
-        return np.asarray(matches.keys, dtype=np.int64)
+        return np.asarray(matches.keys, dtype=np.int64), np.asarray(matches.distances)
 
 
 def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Numbers], T]) -> tuple[T, float]:

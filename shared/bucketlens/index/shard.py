@@ -161,7 +161,7 @@ def rebuild(
 
     def effort(links: graph.Graph, asking: Numbers) -> Effort:
         def walked(query: Vector, count: int) -> Numbers:
-            return links.nearest(Asked(query), count)
+            return links.nearest(Asked(query), count)[0]
 
         return measure(held, asking, walked, centroids, outline.firsts)
 

@@ -17,7 +17,7 @@ from bucketlens.records import Vector
 from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import BESIDE_CLUSTERS, LEAST_ROUNDED, Choice, Path, choose, enough, wider
 
-_NONE = np.zeros(0, np.int64)
+_NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +81,18 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
 def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and the exact path, when a scan would be cheaper."""
-    head, graph, mask = matching.part.source.head, matching.part.source.graph, None if matching.whole else matching.mask
+    source, mask = matching.part.source, None if matching.whole else matching.mask
+    head, graph, rounded = source.head, source.graph, source.rounded
     near = head.near(asked, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
     groups = [_rows(span, mask) for span in near]
     held = sum(map(len, groups))
     while choice.path is not Path.EXACT:
-        walked = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NONE
-        passing = walked if mask is None else walked[mask[walked]]
+        walked, apart = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NOTHING
+        kept = slice(None) if mask is None else mask[walked]
+        passing, apart = walked[kept], apart[kept]
         if (len(passing) if choice.candidates else held) >= enough(k):
-            return [_outside(passing, near), *groups], len(walked) + held, choice
+            likely = passing[: rounded.within(asked, apart, k)] if rounded else passing
+            return [_outside(likely, near), *groups], len(walked) + held, choice
         choice = wider(choice, len(passing), matching.count, k)
     return [], 0, choice
 
