@@ -103,8 +103,10 @@ def _prefix_map(text: str) -> tuple[tuple[str, str], ...]:
         prefix, separator, name = pair.rpartition("=")
         if not separator or not prefix:
             raise ValueError(f"{pair!r} is not prefix=collection, such as images/=default")
-        if prefix.startswith("index/") or "index/".startswith(prefix):
-            raise ValueError(f"prefix {prefix!r} would feed the index to itself; choose one that does not cover index/")
+        if any(prefix.startswith(own) or own.startswith(prefix) for own in ("index/", "models/")):
+            raise ValueError(
+                f"prefix {prefix!r} would feed the index to itself; choose one that does not cover index/ or models/"
+            )
         if prefix in found:
             raise ValueError(f"prefix {prefix!r} is given twice")
         found[prefix] = check_collection(name)

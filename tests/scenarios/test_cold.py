@@ -177,3 +177,20 @@ def test_a_shard_that_statistics_rule_out_is_not_opened(large: Large) -> None:
     assert answered.hits == ()
     (told,) = certificate["plan"]  # type: ignore[misc]
     assert (told["path"], told["reason"]) == ("none", "column statistics rule it out")
+
+
+@pytest.mark.parametrize("k", [1, 4, 8, 11])
+def test_copies_over_several_cold_shards_come_in_order_of_key_as_in_local_ones(tmp_path: Path, k: int) -> None:
+    store = MemoryStore(lambda: START)
+    copies = [image(f"images/{number:03}.jpg", number + 1, seed=7) for number in range(16)]
+    for number, some in enumerate((copies[8:], copies[:8], [image("images/zz.jpg", 99)])):
+        append(store, some)
+        writer = Table(store, tmp_path / f"w{number}", max_shard_rows=8)
+        compact(COLLECTION, writer.compactor(), now=START, nonce=f"n{number}")
+    for cold_from in (0, 4_096):
+        view = Table(store, tmp_path / str(cold_from), max_shard_rows=8, cold_from=cold_from).view()
+        searched = search_view(view, vector(7), parse({}), k, exact=False)
+        assert searched.exact
+        assert len(searched.cold) == (3 if cold_from == 0 else 0)
+        hits = fuse(searched.found, k, None, None)
+        assert [hit.key for hit in hits] == [row.key for row in copies[:k]]

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 from tests.support.large import Large, answer, found_keys
-from tests.support.table import COLLECTION
+from tests.support.table import COLLECTION, START, Table, append, image
 
 from bucketlens.errors import Corrupt
 from bucketlens.filters import parse
+from bucketlens.pipelines.compact import compact
 from bucketlens.search.files import SnapshotGone
+from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.parts import search_view
 from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.view import View
 from bucketlens.store.forward import Forwarding
+from bucketlens.store.memory import MemoryStore
 from bucketlens.store.protocol import Blob, ByteRange
 
 PATIENCE_S = 60.0
@@ -123,3 +126,23 @@ def test_a_file_that_came_wrong_once_is_brought_again(large: Large) -> None:
     assert views.reach.hydrator.wait(PATIENCE_S)
     assert store.wrong == 1
     assert answer(views, large.near(3)).certificate["shards_cold"] == 0
+
+
+def test_a_shard_known_to_be_corrupt_is_refused_anew_each_time(tmp_path: Path) -> None:
+    table = Table(MemoryStore(lambda: START), tmp_path)
+    append(table.store, [image("images/a.jpg", 1)])
+    compact(COLLECTION, table.compactor(), now=START, nonce="a")
+    view = table.view()
+    entries = view.snapshot.manifest.shards
+    known = Corrupt("Its bytes are others.", code="checksum_mismatch", value=entries[0].id, remedy="Restore it.")
+    hydrator = Hydrator(view.reach.files)
+    hydrator.corrupt[entries[0].id] = known
+    reach = replace(view.reach, hydrator=hydrator)
+    told = []
+    for _ in range(2):
+        with pytest.raises(Corrupt) as caught:
+            reach.check(entries)
+        told.append(caught.value)
+    assert told[0] is not told[1]
+    assert known.__traceback__ is None
+    assert [(one.code, one.value, str(one)) for one in told] == [(known.code, known.value, str(known))] * 2

@@ -27,8 +27,9 @@ def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every statement of a role's inline policies."""
-    return [line for policy in role["Policies"] for line in policy["PolicyDocument"]["Statement"]]
+    """Every statement of a role's inline policies, those that hang on a condition included."""
+    found = [line for policy in role["Policies"] for line in policy["PolicyDocument"]["Statement"]]
+    return [line["Fn::If"][1] if "Fn::If" in line else line for line in found]
 
 
 def listed(value: Any) -> list[Any]:

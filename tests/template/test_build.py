@@ -44,7 +44,7 @@ def test_sam_finds_the_template_valid() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_route_that_reaches_cloudformation_asks_for_a_signature_except_health(expanded: dict[str, Any]) -> None:
+def test_every_route_that_reaches_cloudformation_asks_for_a_signature(expanded: dict[str, Any]) -> None:
     (api,) = resources(expanded, "AWS::ApiGatewayV2::Api").values()
     schemes = api["Body"]["components"]["securitySchemes"]
     security = {
@@ -55,7 +55,6 @@ def test_every_route_that_reaches_cloudformation_asks_for_a_signature_except_hea
 
     assert schemes["AWS_IAM"]["x-amazon-apigateway-authtype"] == "awsSigv4"
     assert len(security) == 7
-    assert security.pop("GET /health") == [{"NONE": []}]
     assert all(asked == [{"AWS_IAM": []}] for asked in security.values())
 
 

@@ -205,9 +205,19 @@ def test_a_listing_is_allowed_only_below_the_prefixes_a_function_reads() -> None
                 assert set(prefixes) <= {"${ImagesPrefix}*", "index/*", "models/*"}
 
 
-def test_every_route_needs_a_signed_request_except_health() -> None:
+def test_tags_may_be_read_only_where_they_become_metadata() -> None:
+    (asked,) = [
+        line["Fn::If"]
+        for policy in ROLES["IngestRole"]["Policies"]
+        for line in policy["PolicyDocument"]["Statement"]
+        if "s3:GetObjectTagging" in strings(line)
+    ]
+    assert (asked[0], asked[2]) == ("ReadsTags", {"Ref": "AWS::NoValue"})
+
+
+def test_every_route_needs_a_signed_request() -> None:
     assert API["Auth"] == {"EnableIamAuthorizer": True, "DefaultAuthorizer": "AWS_IAM"}
-    assert [path for path, event in routes().items() if "Auth" in event] == ["GET /health"]
+    assert not [path for path, event in routes().items() if "Auth" in event]
 
 
 def test_every_route_of_the_interface_is_there() -> None:

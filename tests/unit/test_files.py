@@ -167,13 +167,15 @@ def test_who_maps_a_file_is_told_when_it_is_removed(tmp_path: Path) -> None:
     store = MemoryStore()
     a, b, c = put(store, "a"), put(store, "b"), put(store, "c")
     files = LocalFiles(store, tmp_path, 200)
-    user, gone = User(), User()
+    user, other, gone, last = User(), User(), User(), User()
     files.used_by(user, [a])
+    files.used_by(other, [a])
     files.used_by(gone, [b])
-    del gone
+    files.used_by(last, [a])
+    del gone, last
     for ref, told in ((a, 0), (b, 0), (c, 1), (a, 1), (b, 1), (c, 2)):
         files.path(ref)
-        assert user.told == told
+        assert (user.told, other.told) == (told, told), "each who maps it, whoever came last"
 
 
 def test_many_threads_fetch_each_object_once(tmp_path: Path) -> None:

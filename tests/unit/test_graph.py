@@ -22,3 +22,12 @@ def test_a_disk_that_is_full_is_told_of_also_where_usearch_is_silent(rows: int, 
     with pytest.raises(OSError, match="graph") as caught:
         graph.build(vectors, 1, path, lambda built, strangers: None)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_graph_that_another_process_removed_is_missing_and_a_damaged_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "graph"
+    with pytest.raises(FileNotFoundError):
+        graph.Graph.map(path, 16)
+    path.write_bytes(b"no graph")
+    with pytest.raises(RuntimeError):
+        graph.Graph.map(path, 16)

@@ -98,9 +98,12 @@ def test_an_answer_is_json_that_every_client_can_read() -> None:
 
 
 def test_an_answer_too_large_for_lambda_is_the_callers_to_shrink() -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        answer(200, {"x": "é" * 3_200_000})
-    assert refused.value.code == "answer_too_large"
+    for body in ({"x": "é" * 3_200_000}, {"x": '"' * 1_600_000}, {"x": ["a"] * 1_300_000}):
+        with pytest.raises(InvalidRequest) as refused:
+            answer(200, body)
+        assert refused.value.code == "answer_too_large"
+    for body in ({"x": "é" * 3_100_000}, {"x": '"' * 1_500_000}):
+        assert len(json.dumps(answer(200, body), ensure_ascii=False).encode()) <= 6 * 2**20
 
 
 def test_a_log_line_is_one_line_of_json_without_secrets() -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand, Or, Present, matches, parse
 from bucketlens.index.columns import encode, unify
 from bucketlens.index.mask import Masks, Passing, evaluate
-from bucketlens.index.rounded import Asked, Rounded, to_int8, turn
-from bucketlens.index.vectors import exact_cosines
+from bucketlens.index.rounded import Rounded
 from bucketlens.records import Metadata, Value
 
 DATES = ["2024-05-01", "2024-05-01T00:00Z", "2024-05-01T02:00:00+02:00", "2025-01-01"]
@@ -86,7 +85,7 @@ def test_columns_of_the_same_name_do_not_hide_each_other() -> None:
 
 def test_masks_are_computed_once_and_the_least_recently_used_go_first() -> None:
     table = as_table([{"a": n} for n in range(100)])
-    masks = Masks(budget=250)
+    masks = Masks(budget=2_600)
     one, two, three = (parse({"a": n}) for n in range(3))
     first = masks.get("s", one, table)
     assert first.mask.tolist() == evaluate(one, table).tolist()
@@ -127,38 +126,39 @@ def test_the_numbers_of_few_rows_are_those_of_the_mask(passing: int) -> None:
         assert found.nbytes == 100
 
 
-def test_rows_of_a_filter_that_is_asked_again_are_gathered_and_the_nearest_are_among_them() -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((3_000, 16)).astype(np.float16)
-    forms = to_int8(vectors)
-    rounded, table = Rounded(forms, turn(vectors, forms)), as_table([{"a": n % 25, "b": n} for n in range(30_000)])
-    rows = Rounded(np.tile(forms, (10, 1)), rounded.angle)
-    masks, live, query = Masks(), rng.random(30_000) < 0.7, rng.standard_normal(16).astype(np.float32)
-    common, rare, many = parse({"a": 3}), parse({"b": {"$lt": 400}}), parse({"b": {"$lt": 5_000}})
-    first = masks.get("s", common, table, rows)
-    assert first.nearest(Asked(query), live, 10) is None
-    again = masks.get("s", common, table, rows)
-    assert masks.get("s", common, table, rows) is again, "gathered once"
-    assert masks.get("t", common, table, rows).gathered is None, "another shard has rows of its own"
-    near = again.nearest(Asked(query), live, 10)
-    assert near is not None
-    passing = np.flatnonzero(live & again.mask)
-    assert np.isin(near, passing).all()
-    assert (np.diff(near) > 0).all()
-    cosines = exact_cosines(query, vectors[passing % 3_000])
-    assert np.isin(passing[cosines >= np.sort(cosines)[-10]], near).all()
-    for other in (rare, many):
-        masks.get("s", other, table, rows)
-        assert masks.get("s", other, table, rows).gathered is None
+def test_rows_of_a_filter_that_is_scanned_again_are_gathered() -> None:
+    rows, few = Rounded(np.arange(90_000, dtype=np.int64).astype(np.int8).reshape(9_000, 10), 0.01), parse({"a": 1})
+    numbers = np.arange(3, 9_000, 17)
+    masks, asked = Masks(), list[None]()
+
+    def every() -> Rounded:
+        asked.append(None)
+        return rows
+
+    assert masks.gathered("s", few, numbers, every) is None
+    assert not asked, "once may be never again"
+    held = masks.gathered("s", few, numbers, every)
+    assert held is not None
+    assert np.array_equal(held.rows, rows.rows[numbers])
+    assert held.angle == rows.angle
+    assert masks.gathered("s", few, numbers, every) is held
+    assert len(asked) == 1
+    assert masks.gathered("t", few, numbers, every) is None, "another shard has rows of its own"
+    for _ in range(3):
+        assert masks.gathered("s", parse({"a": 2}), numbers[:499], every) is None, (
+            "few are as soon found where they lie"
+        )
+        assert masks.gathered("u", few, numbers, lambda: None) is None, "there are none"
 
 
-def test_gathered_rows_count_against_the_budget() -> None:
-    table = as_table([{"a": n} for n in range(20_000)])
-    rows = Rounded(np.ones((20_000, 64), np.int8), 0.0)
-    masks = Masks(budget=100_000)
-    one, two = parse({"a": {"$lt": 600}}), parse({"a": {"$gte": 19_400}})
-    assert [masks.get("s", one, table, rows).gathered is None for _ in range(3)] == [True, False, False]
-    masks.get("s", two, table, rows)
-    masks.get("s", two, table, rows)
-    assert masks.get("s", two, table).gathered is not None
-    assert masks.get("s", one, table).gathered is None, "there was room for one"
+def test_what_is_gathered_has_an_end_and_takes_no_room_from_masks() -> None:
+    rows, table = Rounded(np.ones((9_000, 10), np.int8), 0.0), as_table([{"a": n} for n in range(100)])
+    masks, numbers = Masks(budget=1_000_000, gathered=20_000), np.arange(600)
+    held = masks.get("s", parse({"a": 1}), table)
+    for number in range(9):
+        condition = parse({"a": number})
+        assert [masks.gathered("s", condition, numbers, lambda: rows) is None for _ in range(3)] == [True, False, False]
+    assert masks.gathered("s", parse({"a": 0}), numbers, lambda: rows) is None, "the least recently used went"
+    many = np.arange(2_500)
+    assert all(masks.gathered("s", parse({"b": 1}), many, lambda: rows) is None for _ in range(3)), "too many"
+    assert masks.get("s", parse({"a": 1}), table) is held

@@ -92,6 +92,7 @@ def test_every_bad_variable_is_named_at_once_with_its_value_and_what_it_must_be(
         ("=default", "not prefix=collection"),
         ("index/x/=default", "would feed the index to itself"),
         ("i=default", "would feed the index to itself"),
+        ("models/=default", "does not cover index/ or models/"),
         ("images/=a,images/=b", "given twice"),
         (" , ", "no prefix=collection pair"),
     ],

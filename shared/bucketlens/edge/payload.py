@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from bucketlens.errors import InvalidRequest
 
 MAX_BODY = 6 * 1024 * 1024
-"""Bytes of a request body as it arrives and of a response body: Lambda's payload limit (2026-11)."""
+"""Bytes of a request body as it arrives and of a whole response: Lambda's payload limit (2026-11)."""
 MAX_PARAMETERS = 100
 """Parameters of a query string."""
 

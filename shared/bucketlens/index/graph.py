@@ -38,9 +38,12 @@ class Graph:
 
     @classmethod
     def map(cls, path: Path, dimension: int) -> Graph:
-        """The graph in a local file."""
+        """The graph in a local file. Raises FileNotFoundError where another has removed it."""
         index = _empty(dimension)
-        index.view(str(path))
+        try:
+            index.view(str(path))
+        except RuntimeError as error:
+            raise error if path.exists() else FileNotFoundError(str(path)) from error
         return cls(index)
 
     @staticmethod

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -17,20 +15,20 @@ import pyarrow.compute as pc  # noqa: TID251
 from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
 from bucketlens.index.block import filterable
 from bucketlens.index.columns import Type, arrow_type, column_name
-from bucketlens.index.rounded import Asked, Rounded
+from bucketlens.index.remembered import Name, Remembered
+from bucketlens.index.rounded import Rounded
 from bucketlens.values import as_instant
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-REMEMBERED_BYTES = 64 * 2**20
-"""What filters say of the rows of all shards together: of 1,048,576 x 512 rows 45 filters at least, or nine that one
-row of a hundred passes and that were asked again."""
+MASK_BYTES = 32 * 2**20
+"""Masks of all shards together: 22 filters at least over 1,048,576 rows."""
 _FEW = 20
 """One row of so many that passes, or fewer: then their numbers take less than half of the mask's bytes."""
-LEAST_GATHERED, GATHERED_BYTES = 500, 25 * 2**20
-"""Rows that are gathered for one filter, and bytes of them at most: of fewer the nearest are as soon found where they
-lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and 0.27 for 600, 1.5 and 0.86 for 10,485), of more than
-50,000 the graph finds them."""
+LEAST_GATHERED, GATHERED_BYTES = 500, 32 * 2**20
+"""Rows that are gathered for one filter at least, and bytes of them for all filters: of fewer the nearest are as soon
+found where they lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and 0.27 for 600, 1.5 and 0.86 for 10,485).
+A scan of 50,000 x 512, the longest, has 25 MiB."""
 
 _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = {
     "eq": pc.equal,
@@ -64,12 +62,10 @@ def evaluate(condition: Filter, table: pa.Table) -> Mask:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending; read-only. Of
-    a filter that is asked again those are ``gathered``: rounded, side by side."""
+    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending. Read-only."""
 
     mask: Mask
     numbers: npt.NDArray[np.int64] | None
-    gathered: Rounded | None = None
 
     @classmethod
     def of(cls, condition: Filter, rows: pa.Table) -> Passing:
@@ -82,58 +78,58 @@ class Passing:
             numbers.flags.writeable = False
         return cls(mask, numbers)
 
-    def nearest(self, asked: Asked, live: Mask, k: int) -> npt.NDArray[np.int64] | None:
-        """Of the passing rows that are ``live`` (n,) those that may be among the k nearest (``Rounded.nearest``); None
-        where they were not gathered. Takes 0.4 of the time that it takes where the rows lie."""
-        if self.gathered is None or self.numbers is None:
-            return None
-        return self.numbers[self.gathered.nearest(asked, [np.flatnonzero(live[self.numbers])], k)]
-
-    def gathering(self, rounded: Rounded | None) -> Passing:
-        """The same with its rows gathered out of all the rounded ones, if that is worth it and not done yet."""
-        if rounded is None or self.gathered or self.numbers is None or len(self.numbers) < LEAST_GATHERED:
-            return self
-        if len(self.numbers) * rounded.rows[:1].nbytes > GATHERED_BYTES:
-            return self
-        return replace(self, gathered=Rounded(rounded.rows[self.numbers], rounded.angle))
-
     @property
     def nbytes(self) -> int:
         """Memory this takes."""
-        held = (self.mask, self.numbers, self.gathered.rows if self.gathered else None)
-        return sum(array.nbytes for array in held if array is not None)
+        return self.mask.nbytes + (0 if self.numbers is None else self.numbers.nbytes)
 
 
 class Masks:
-    """What filters say of the rows of shards, which never change; the least recently used are dropped beyond ``budget``
-    bytes. Thread-safe: who asks at the same time may compute the same."""
+    """What filters say of the rows of shards, which never change, within ``budget`` bytes; and the rows themselves of
+    those that are scanned again and again, within ``gathered`` bytes. Who asks at the same time may compute the same.
+    """
 
-    def __init__(self, budget: int = REMEMBERED_BYTES) -> None:
-        self._budget = budget
-        self._held: OrderedDict[tuple[str, str], Passing] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+    def __init__(self, budget: int = MASK_BYTES, gathered: int = GATHERED_BYTES) -> None:
+        self._passing = Remembered[Passing](budget, lambda passing: passing.nbytes)
+        self._most = gathered
+        self._gathered = Remembered[Rounded](gathered, lambda rounded: rounded.rows.nbytes)
 
-    def get(self, shard: str, condition: Filter, rows: pa.Table, rounded: Rounded | None = None) -> Passing:
-        """Which rows pass, gathered out of ``rounded`` from the second time on. ``rows`` and ``rounded`` must be the
-        same at every call for a shard."""
-        name = shard, repr(condition)  # of two equal filters one may mean the number 1 and the other True
-        with self._lock:
-            known = self._held.get(name)
-            if known is not None:
-                self._held.move_to_end(name)
-        passing = known.gathering(rounded) if known else Passing.of(condition, rows)
-        if passing is not known:
-            self._remember(name, passing)
+    def get(self, shard: str, condition: Filter, rows: pa.Table) -> Passing:
+        """Which rows pass. ``rows`` must be the same at every call for a shard."""
+        name = _name(shard, condition)
+        passing = self._passing.get(name)
+        if passing is None:
+            passing = Passing.of(condition, rows)
+            self._passing.put(name, passing)
         return passing
 
-    def _remember(self, name: tuple[str, str], passing: Passing) -> None:
-        with self._lock:
-            known = self._held.pop(name, None)
-            self._held[name] = passing
-            self._bytes += passing.nbytes - (known.nbytes if known else 0)
-            while self._bytes > self._budget:
-                self._bytes -= self._held.popitem(last=False)[1].nbytes
+    def gathered(
+        self, shard: str, condition: Filter, numbers: npt.NDArray[np.int64], rounded: Callable[[], Rounded | None]
+    ) -> Rounded | None:
+        """The rounded rows with the ``numbers`` of a filter, side by side, from the second time on that they are asked
+        for, if that is worth it: they are scanned in 0.4 of the time that it takes where they lie. ``rounded`` gives
+        all rows of the shard, or None where there are none."""
+        if len(numbers) < LEAST_GATHERED:
+            return None
+        name = _name(shard, condition)
+        held = self._gathered.get(name)
+        if held is None:
+            self._gathered.put(name, _ONCE)
+        elif held is _ONCE:
+            every = rounded()
+            if every is None or len(numbers) * every.rows.shape[1] > self._most:
+                return None
+            held = Rounded(every.rows[numbers], every.angle)
+            self._gathered.put(name, held)
+        return None if held is _ONCE else held
+
+
+_ONCE = Rounded(np.zeros((0, 0), np.int8), 0.0)
+"""In the place of rows that were asked for once."""
+
+
+def _name(shard: str, condition: Filter) -> Name:
+    return shard, repr(condition)  # of two equal filters one may mean the number 1 and the other True
 
 
 def _all(parts: tuple[Filter, ...], table: pa.Table) -> Mask:

@@ -103,6 +103,10 @@ class Pile:
         """Which rows pass a filter."""
         return Passing.of(condition, self.rows)
 
+    def gathered(self, condition: Filter, numbers: npt.NDArray[np.int64]) -> None:
+        """Nothing of rows in memory is kept twice."""
+        return
+
     def keys(self, start: int) -> list[str]:
         """Keys of the rows from ``start`` on."""
         found: list[str] = []

@@ -56,7 +56,11 @@ class Shard:
 
     def passing(self, condition: Filter) -> Passing:
         """Which rows pass a filter, deleted ones included; remembered for the next time."""
-        return self._masks.get(self.id, condition, self.rows, self.rounded)
+        return self._masks.get(self.id, condition, self.rows)
+
+    def gathered(self, condition: Filter, numbers: Numbers) -> Rounded | None:
+        """The rounded rows of the filter's few passing ones, side by side, if it was asked before (``Masks``)."""
+        return self._masks.gathered(self.id, condition, numbers, lambda: self.rounded)
 
     @cached_property
     def head(self) -> Head:
@@ -66,7 +70,7 @@ class Shard:
     @cached_property
     def graph(self) -> graph.Graph | None:
         """The graph over all rows, deleted ones included, or None for a small shard."""
-        return graph.Graph.map(self._locate(GRAPH), self.vectors.shape[1]) if GRAPH in self._parts else None
+        return graph.Graph.map(self._locate(GRAPH), self.head.dimension) if GRAPH in self._parts else None
 
     @cached_property
     def rounded(self) -> Rounded | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GETS, BYTES = 80, 24_000_000
+HITS, GETS, BYTES = 10, 80, 24_000_000
 FEWEST_GETS, FEWEST_BYTES = 24, 8_000_000
 """For codes and vectors, however much heads and columns took: of more than ten shards, or columns of megabytes."""
 CODES_GETS = 0.5

@@ -16,7 +16,7 @@ from bucketlens.index.fields import Place
 from bucketlens.index.mask import evaluate
 from bucketlens.index.shard import CODES, COLUMNS, VECTORS
 from bucketlens.records import Vector
-from bucketlens.search.budget import Budget
+from bucketlens.search.budget import HITS, Budget
 from bucketlens.search.candidates import Guesses, Stretch, by_cell, by_code, cells, score
 from bucketlens.search.packing import Spans, joined, most
 from bucketlens.search.plan import (
@@ -71,7 +71,7 @@ def _best(
 ) -> Asking[list[Found]]:
     columns = _columns(shards, filter)
     masks = yield from _masks(shards, filter, columns)
-    budget = _budget(shards, opened, columns, k + (SPARE if said else 0))
+    budget = _budget(shards, opened, columns, max(k, HITS) + (SPARE if said else 0))
     sought = yield from candidates(shards, masks, query, k, budget, filtered=filter != ALWAYS)
     return (yield from winners(sought, said, k))
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
 from typing import Protocol
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 from bucketlens.errors import Corrupt, NotFound, Retryable
 from bucketlens.search.meter import Metered, in_parallel
@@ -71,7 +71,7 @@ class LocalFiles:
         self.budget = budget
         self._sizes: OrderedDict[str, int] | None = None
         self._whole = set[str]()
-        self._users: WeakValueDictionary[str, User] = WeakValueDictionary()
+        self._users: dict[str, WeakSet[User]] = {}
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
@@ -106,8 +106,10 @@ class LocalFiles:
 
     def used_by(self, user: User, refs: Iterable[ObjectRef]) -> None:
         """From now on ``user`` is told when the copy of one of these is removed, as long as it lives."""
-        for ref in refs:
-            self._users[_named(ref)] = user
+        with self._lock:
+            self._users = {name: users for name, users in self._users.items() if users}
+            for ref in refs:
+                self._users.setdefault(_named(ref), WeakSet()).add(user)
 
     def _bring(self, ref: ObjectRef, target: Path) -> None:
         for left in reversed(range(_TRIES)):
@@ -175,8 +177,7 @@ class LocalFiles:
     def _remove(self, name: str) -> None:
         self._whole.discard(name)
         (self._folder / name).unlink(missing_ok=True)
-        user = self._users.get(name)
-        if user is not None:
+        for user in self._users.get(name, ()):
             user.let_go()
 
     def _adopt(self) -> OrderedDict[str, int]:

@@ -63,6 +63,10 @@ class Rows(Protocol):
         """Which rows pass a filter, counting or not."""
         ...
 
+    def gathered(self, condition: Filter, numbers: Numbers) -> Rounded | None:
+        """The rounded rows of the few that pass a filter, side by side, where they are kept."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HeldRows:
@@ -99,6 +103,10 @@ class HeldRows:
         """Which rows pass a filter."""
         return Passing.of(condition, self.block.table)
 
+    def gathered(self, condition: Filter, numbers: Numbers) -> Rounded | None:
+        """Nothing of rows in memory is kept twice."""
+        return None
+
 
 @dataclass(frozen=True)
 class Part:
@@ -121,7 +129,7 @@ class Part:
 
     def matching(self, condition: Filter) -> Matching:
         """Which rows count and pass the filter."""
-        return Matching(self, None if condition == ALWAYS else self.source.passing(condition))
+        return Matching(self, condition, None if condition == ALWAYS else self.source.passing(condition))
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,7 @@ class Matching:
     to make one of a million rows and find the rows in it takes as long as to score 4,000 of them."""
 
     part: Part
+    condition: Filter
     passing: Passing | None
 
     @cached_property
@@ -155,6 +164,11 @@ class Matching:
         few = None if self.passing is None else self.passing.numbers
         return np.flatnonzero(self.mask) if few is None else few[self.part.live[few]]
 
-    def gathered(self, asked: Asked, k: int) -> Numbers | None:
-        """Those that may be among the k nearest, ascending, where the filter's rows were gathered; otherwise None."""
-        return None if self.passing is None else self.passing.nearest(asked, self.part.live, k)
+    def sifted(self, asked: Asked, k: int) -> Numbers | None:
+        """Those that may be among the k nearest, ascending (``Rounded.nearest``), where the rows that pass the filter
+        are kept side by side; otherwise None."""
+        few = None if self.passing is None else self.passing.numbers
+        gathered = None if few is None else self.part.source.gathered(self.condition, few)
+        if few is None or gathered is None:
+            return None
+        return few[gathered.nearest(asked, [np.flatnonzero(self.part.live[few])], k)]

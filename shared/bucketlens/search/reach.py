@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from bucketlens.errors import Corrupt
 from bucketlens.index.mask import Masks
 from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.files import LocalFiles
@@ -65,8 +66,9 @@ class Reach:
         """Raises Corrupt when one of these is known to be."""
         if self.hydrator is not None:
             for entry in entries:
-                if entry.id in self.hydrator.corrupt:
-                    raise self.hydrator.corrupt[entry.id]
+                known = self.hydrator.corrupt.get(entry.id)
+                if known is not None:  # a new one: a raised error keeps all that the stack held
+                    raise Corrupt(known.message, code=known.code, value=known.value, remedy=known.remedy)
 
     def bring(self, entries: Sequence[ShardEntry]) -> None:
         """Bring shards local in the background, the first first, if that is done here."""

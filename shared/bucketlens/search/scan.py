@@ -70,8 +70,8 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
         candidates, scanned, choice = _approach(matching, asked, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
-    if choice.path is Path.EXACT and (near := matching.gathered(asked, k)) is not None:
-        candidates = [near]
+    if choice.path is Path.EXACT and (sifted := matching.sifted(asked, k)) is not None:
+        candidates = [sifted]
     elif scanned >= LEAST_ROUNDED and (rounded := part.source.rounded) is not None:
         candidates = [rounded.nearest(asked, candidates, k)]
     rows, scores = ranked(asked.vector, part.source.vectors, candidates, k)

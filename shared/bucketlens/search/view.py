@@ -31,11 +31,12 @@ from bucketlens.search.part import Part
 from bucketlens.search.ranges import READERS, Ranges
 from bucketlens.search.reach import COLD_FROM, Reach
 from bucketlens.search.remote import Cold
+from bucketlens.search.settlements import Settlements
 from bucketlens.search.winners import find_cold
 from bucketlens.store.protocol import Store
 from bucketlens.table.log import Log
 from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
-from bucketlens.table.settle import Settled, settle
+from bucketlens.table.settle import Settled
 from bucketlens.table.snapshot import Snapshot, read_snapshot
 
 if TYPE_CHECKING:
@@ -44,24 +45,25 @@ if TYPE_CHECKING:
 _TURNS = 16
 """Collections whose views may be taken at the same time."""
 
-_Among = tuple[Settled, tuple[Part, ...]]
-"""The log settled against some shards; and as parts the log first, then those shards."""
-
 
 @dataclass(frozen=True)
 class View:
-    """One snapshot, opened. Cheap until it is searched: shards are read by range, or brought local by use.
-
-    ``before`` is what an earlier view of the same shards had settled, for a log out of which this one has grown.
-    """
+    """One snapshot, opened. Cheap until it is searched: shards are read by range, or brought local by use."""
 
     snapshot: Snapshot
     lineage: Lineage
-    log: Log
-    shards: tuple[tuple[Shard, Mask], ...]
+    settlements: Settlements = field(repr=False)
     reach: Reach = field(repr=False)
-    before: Mapping[tuple[int, ...], _Among] = field(default_factory=dict, repr=False)
-    _among: dict[tuple[int, ...], _Among] = field(default_factory=dict, repr=False)
+
+    @property
+    def log(self) -> Log:
+        """The snapshot's log."""
+        return self.settlements.log
+
+    @property
+    def shards(self) -> tuple[tuple[Shard, Mask], ...]:
+        """The snapshot's shards in the manifest's order, and which rows of each the manifest says are deleted."""
+        return self.settlements.shards
 
     @property
     def model(self) -> ModelIdentity | None:
@@ -71,7 +73,7 @@ class View:
     @property
     def settled(self) -> Settled:
         """What counts, settled against every shard. Brings the keys of all shards local."""
-        return self._settle(tuple(range(len(self.shards))))[0]
+        return self.settlements.among(tuple(range(len(self.shards))))[0]
 
     @cached_property
     def _counted(self) -> Settled:
@@ -90,28 +92,8 @@ class View:
 
         Parts without a counting row are left out.
         """
-        settled, parts = self._settle(tuple(numbers))
+        settled, parts = self.settlements.among(tuple(numbers))
         return settled, tuple(part for part in parts if part.count)
-
-    @property
-    def settlements(self) -> Mapping[tuple[int, ...], _Among]:
-        """What is settled so far, for the view after this one."""
-        return {**self.before, **self._among}
-
-    def _settle(self, asked: tuple[int, ...]) -> _Among:
-        if asked not in self._among:
-            pairs = [self.shards[number] for number in asked]
-            before, (_, *known) = self.before.get(asked, (None, (None,)))
-            settled = settle(self.log, pairs, before.against if before else None)
-            same = zip(known, before.dead, settled.dead, strict=True) if before else ()
-            kept = [part if was is dead else None for part, was, dead in same] or [None] * len(asked)
-            parts = [
-                part or Part(shard.id, shard, ~dead)
-                for part, (shard, _), dead in zip(kept, pairs, settled.dead, strict=True)
-            ]
-            log = Part("log", self.log.images, settled.images, self.log.images.near)
-            self._among[asked] = settled, (log, *parts)
-        return self._among[asked]
 
     @cached_property
     def count(self) -> int:
@@ -243,8 +225,8 @@ class Views:
         dead = [self._deletes(number, entry, earlier) for number, entry in enumerate(manifest.shards)]
         pairs = tuple(zip(shards.values(), dead, strict=True))
         grown = earlier is not None and held.whole and earlier.snapshot.manifest.shards == manifest.shards
-        before = earlier.settlements if earlier and grown else {}
-        return _Opened(began, View(snapshot, lineage, log, pairs, self.reach, before), shards)
+        settlements = Settlements(log, pairs, earlier.settlements.last if earlier and grown else {})
+        return _Opened(began, View(snapshot, lineage, settlements, self.reach), shards)
 
     def _read(
         self, snapshot: Snapshot, held: Held, known: _Opened | None, names: frozenset[str]

@@ -13,9 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from bucketlens.index.block import Block, Halves, key_at, sequencer_at
 from bucketlens.index.shard import VECTORS, key_hashes
+from bucketlens.index.vectors import TIES
+from bucketlens.search.budget import HITS
 from bucketlens.search.part import HeldRows, Part
 from bucketlens.search.ranges import Ranges
 from bucketlens.search.remote import Cold, Rows, Sought, batch_pieces, batches_of, key_pieces, rows_of
@@ -43,7 +46,7 @@ def winners(sought: Sequence[Sought], said: Mapping[str, Said], k: int) -> Askin
     order = np.argsort(-scores, kind="stable")
     taken = min(len(order), k + (SPARE if said else 0))
     while True:
-        top = order[:taken]
+        top = order[: _with_equals(sought, which[order], rows[order], scores[order], taken)]
         picked = [np.sort(rows[top[which[top] == number]]) for number in range(len(sought))]
         yield from _read(sought, picked)
         found = [_found(one, chosen, said) for one, chosen in zip(sought, picked, strict=True)]
@@ -109,6 +112,22 @@ def find_cold(shards: Sequence[Cold], key: str, ranges: Ranges) -> Iterator[tupl
         table = rows_of(cold, row, {number: body})
         if key_at(table, 0) == key:
             yield table, 0, np.frombuffer(halves, np.float16).reshape(1, -1)
+
+
+def _with_equals(sought: Sequence[Sought], which: Rows, rows: Rows, scores: npt.NDArray[np.float32], taken: int) -> int:
+    """So many of these hits, best first, and those that equal the last: which of them count, their keys decide. But no
+    more of those than lie in as many record batches as are kept in the budget."""
+    end = taken
+    if 0 < taken < len(scores):
+        end = min(int(np.searchsorted(-scores, -scores[taken - 1], side="right")), taken + TIES)
+    batches = set[tuple[int, int]]()
+    for place in range(end if end > taken else 0):
+        number = int(which[place])
+        (batch,) = batches_of(sought[number].cold, rows[place : place + 1])
+        if place >= taken and (number, batch) not in batches and len(batches) >= max(taken, HITS):
+            return place
+        batches.add((number, batch))
+    return end
 
 
 def _alive(cold: Cold, hashed: int, hashes: bytes, numbers: bytes) -> Rows:

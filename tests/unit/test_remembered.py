@@ -1,0 +1,38 @@
+"""Memory that is counted: names and all."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from bucketlens.index.remembered import Remembered
+
+
+def test_the_least_recently_used_go_first_and_a_new_value_takes_the_place_of_the_old_one() -> None:
+    kept = Remembered[bytes](4_500, len)
+    for name in ("a", "b", "c"):
+        kept.put(("s", name), b"x" * 400)
+    assert kept.get(("s", "a")) == b"x" * 400
+    kept.put(("s", "d"), b"y" * 400)
+    assert kept.get(("s", "b")) is None
+    assert kept.get(("s", "a")) is not None
+    kept.put(("s", "a"), b"z" * 500)
+    assert kept.get(("s", "a")) == b"z" * 500
+    assert [kept.get(("s", name)) is None for name in ("c", "d")] == [False, False]
+
+
+def test_a_value_larger_than_all_the_room_is_not_kept() -> None:
+    kept = Remembered[bytes](5_000, len)
+    for name, size in (("b", 100), ("a", 200), ("a", 10_000)):
+        kept.put(("s", name), b"x" * size)
+    assert kept.get(("s", "a")) is None
+    assert kept.get(("s", "b")) is not None, "nothing went for it"
+
+
+def test_many_small_values_with_long_names_stay_within_the_budget() -> None:
+    tracemalloc.start()
+    kept = Remembered[bytes](300_000, len)
+    for number in range(2_000):
+        kept.put(("shard", f"{number:020}" * 30), b"")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 400_000
