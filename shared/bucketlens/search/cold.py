@@ -16,9 +16,9 @@ from bucketlens.index.fields import Place
 from bucketlens.index.mask import evaluate
 from bucketlens.index.shard import CODES, COLUMNS, VECTORS
 from bucketlens.records import Vector
-from bucketlens.search.budget import HITS, Budget
+from bucketlens.search.budget import HITS, PLAIN_GAP, Budget
 from bucketlens.search.candidates import Guesses, Stretch, by_cell, by_code, cells, score
-from bucketlens.search.packing import Spans, joined, most
+from bucketlens.search.packing import GAP, Spans, joined, most
 from bucketlens.search.plan import (
     AHEAD_BATCHES,
     AHEAD_BYTES,
@@ -179,21 +179,21 @@ def _approximate(
     found = cells(coded, query)
     width = coded[0].cold.head.vector_width
     matched = sum(one.matched for one in coded)
-    limits = (budget.gets, min(budget.size, DIRECT_BYTES))
+    limits, gap = (budget.gets, min(budget.size, DIRECT_BYTES)), GAP
     if matched <= DIRECT_ROWS * budget.gets:
         likely = by_cell(coded, found)
     else:
         codes = coded[0].cold.head.coding.width
         efforts = [one.cold.head.effort for one in coded]
         spans = found.spans(codes).first(probed(efforts, found.counts, k, filtered=filtered))
-        limits = budget.codes if filtered else budget.plain_codes(spans.size)
-        requests = joined(spans.first(max(most(spans, *limits), budget.wanted)), limits[0])
+        limits, gap = (budget.codes, GAP) if filtered else (budget.plain_codes(spans.size), PLAIN_GAP)
+        requests = joined(spans.first(max(most(spans, *limits, gap), budget.wanted)), limits[0], gap)
         stretches = yield from _read(coded, requests, codes, CODES)
         budget = budget.less(len(requests.files), requests.size)
         likely = by_code(coded, query, stretches).first(wanted_candidates(k))
         limits = (budget.gets, budget.size) if filtered else budget.plain(wanted_candidates(k) * width)
     spans = likely.spans(width)
-    requests = joined(spans.first(max(most(spans, *limits), budget.wanted)), limits[0])
+    requests = joined(spans.first(max(most(spans, *limits, gap), budget.wanted)), limits[0], gap)
     along = _along(coded, likely, budget.less(len(requests.files), requests.size))
     pieces = [*_pieces(exact, whole, width, VECTORS), *_pieces(coded, requests, width, VECTORS)]
     bodies = yield [*pieces, *(batch_pieces(one.cold, [batch])[0] for one, batch in along)]

@@ -42,10 +42,10 @@ class Spans(NamedTuple):
         return Spans(self.files[:count], self.starts[:count], self.ends[:count])
 
 
-def joined(spans: Spans, gets: int = MANY) -> Spans:
+def joined(spans: Spans, gets: int = MANY, gap: int = GAP) -> Spans:
     """The requests that bring these spans, ascending, each span inside one of them: at most ``gets``, but one a file.
 
-    Spans within ``GAP`` are one request until it begins to be longer than ``MOST``. When that makes more than ``gets``,
+    Spans within ``gap`` are one request until it begins to be longer than ``MOST``. When that makes more than ``gets``,
     the narrowest gaps are read along: no other way to make so few reads fewer bytes.
     """
     if not len(spans.files):
@@ -55,7 +55,7 @@ def joined(spans: Spans, gets: int = MANY) -> Spans:
     reached = np.maximum.accumulate(spans.ends[order] + files * _APART) - files * _APART
     apart = files[1:] != files[:-1]
     gaps = np.where(apart, _APART, starts[1:] - reached[:-1])
-    cut = gaps > GAP
+    cut = gaps > gap
     opens = np.flatnonzero(np.concatenate([[True], cut]))
     begun = np.repeat(starts[opens], np.diff(np.append(opens, len(starts))))
     lengths = (starts - begun) // MOST
@@ -65,12 +65,12 @@ def joined(spans: Spans, gets: int = MANY) -> Spans:
     return Spans(files[first], starts[first], reached[last])
 
 
-def most(spans: Spans, gets: int, size: int) -> int:
+def most(spans: Spans, gets: int, size: int, gap: int = GAP) -> int:
     """How many of the first spans can be read in ``gets`` requests of ``size`` bytes together, within one of the
     greatest such number."""
     low, high, asked = 0, len(spans.files) + 1, len(spans.files)
     while high - low > 1:
-        requests = joined(spans.first(asked), gets)
+        requests = joined(spans.first(asked), gets, gap)
         fits = len(requests.files) <= gets and requests.size <= size
         low, high = (asked, high) if fits else (low, asked)
         asked = (low + high) // 2
