@@ -17,15 +17,14 @@ CODES_BYTES = 0.75
 """Shares of a search that reads codes: the rest is for vectors."""
 CELL_ROWS = 1_024
 """Rows of a cluster whose codes are read together, at most: clusters of equal rows may be of any size."""
-PLAIN_GAP = 512 * 1024
+PLAIN_GAP = 256 * 1024
 """Bytes read along rather than asked for apart by an unfiltered search, which needs a small part of the budget: of
-262,144 photographs the codes, vectors and rows of ten hits are 30 pieces and 8.6 MB so, at recall@10 0.996, of
-1,048,576 33 and 9.4, at 0.989. With 128 KiB, and a third of the excess below, they were 39 and 4.5, at 0.994, and 43
-and 5.0, at 0.983."""
-PLAIN_GETS, PLAIN_EXCESS = 10, 30
-"""For vectors of an unfiltered search: requests besides one for each hit, and bytes read for each byte wanted. With 6
-requests 0.979 of the ten neighbours of the million are found, with 16 0.990."""
-CODES_EXCESS = 12
+262,144 photographs the codes, vectors and rows of ten hits are 33 pieces and 5.9 MB so, at recall@10 0.998, of
+1,048,576 38 and 6.4, at 0.986. With 128 KiB, and half of the excess below, they were 39 and 4.5, at 0.994, and 43 and
+5.0, at 0.983. With 512 KiB they are 30 and 8.6 and 33 and 9.4, but each answer comes 30 ms later."""
+PLAIN_GETS, PLAIN_EXCESS = 16, 15
+"""For vectors of an unfiltered search: requests besides one for each hit, and bytes read for each byte wanted."""
+CODES_EXCESS = 6
 """For codes of an unfiltered search: bytes read for each byte wanted."""
 _CELL_BYTES = 64 * CELL_ROWS
 _ROW_BYTES = 2 * 4_096
