@@ -1,8 +1,9 @@
 """Question: warm, one thread, how long does a query take at which recall?
 
 Every engine is open in a process of its own. In each round every engine answers the same slice of queries at each of
-its settings while the others wait, so that whatever else the machine does hits all alike. A setting that has used up
-its seconds leaves the rounds, with fewer queries than the others.
+its settings while the others wait, so that whatever else the machine does hits all alike; and once before that, untimed,
+so that an engine with one setting finds its pages mapped as one with many does. A setting that has used up its seconds
+leaves the rounds, with fewer queries than the others.
 """
 
 from __future__ import annotations
@@ -65,12 +66,19 @@ def _rounds(
         task = progress.add_task("Warm", total=len(slices))
         for number, start in enumerate(slices):
             queries = range(start, min(start + SLICE, bench.spec.queries))
+            for name in dict.fromkeys(name for name, _, times in taken if _goes_on(times, budget, number)):
+                _asked(bench, workers[name], about[name]["sweep"][0], queries)
             turn = number % len(taken) if taken else 0
             for name, knobs, times in taken[turn:] + taken[:turn]:
-                if sum(each.seconds for each in times) < budget and (times or not number):
+                if _goes_on(times, budget, number):
                     times += _asked(bench, workers[name], knobs, queries)
             progress.advance(task)
     return [each for each in taken if each[2]]
+
+
+def _goes_on(times: Sequence[Timed], budget: float, number: int) -> bool:
+    """Whether a setting takes part in this round."""
+    return sum(each.seconds for each in times) < budget and (bool(times) or not number)
 
 
 def _asked(bench: Bench, worker: Worker, knobs: Knobs, queries: Sequence[int]) -> list[Timed]:

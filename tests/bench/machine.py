@@ -25,13 +25,13 @@ def machine() -> dict[str, object]:
 
 
 def in_words(about: dict[str, object]) -> str:
-    """In one line."""
+    """In one line, but for the commit."""
     versions = about["versions"]
     assert isinstance(versions, dict)
     listed = ", ".join(f"{name} {number}" for name, number in versions.items())
     return (
         f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, {about['system']}, "
-        f"Python {about['python']}; {listed}; commit {about['commit']}"
+        f"Python {about['python']}; {listed}"
     )
 
 

@@ -55,7 +55,7 @@ def markdown(results: Sequence[Found]) -> str:
             f"{each['data']['says']}; {each['data']['rows']:,} x {each['data']['dimension']}" for each in results
         )
     )
-    commands = list(dict.fromkeys(str(each["command"]) for each in results))
+    commands = [f"{each['command']}  # {each['machine']['commit']}" for each in results]
     machines = list(dict.fromkeys(in_words(each["machine"]) for each in results))
     head = [f"Data: {text}." for text in said] + [f"Machine: {text}." for text in machines]
     return "\n\n".join(["```sh\n" + "\n".join(commands) + "\n```", *head, *parts]) + "\n"
@@ -154,7 +154,7 @@ def _cold(found: Sequence[Found]) -> list[Shown]:
     ]  # fmt: skip
     says = (f"{found[0]['latency_ms']:.0f} ms a request, {found[0]['mb_per_s']:.0f} MB/s a connection; medians of "
             f"{found[0]['queries']} queries, each in a fresh process with an empty disk.")  # fmt: skip
-    return [Shown("Cold, over S3", columns, cells, says)]
+    return [Shown("Cold, from a stand-in for S3", columns, cells, says)]
 
 
 def _scaling(found: Sequence[Found]) -> list[Shown]:
