@@ -1,8 +1,8 @@
 """Question: warm, one thread, how long does a query take at which recall?
 
 Every engine is open in a process of its own. In each round every engine answers the same slice of queries at each of
-its settings while the others wait, so that whatever else the machine does hits all alike; and once before that, untimed,
-so that an engine with one setting finds its pages mapped as one with many does. A setting that has used up its seconds
+its settings while the others wait, so that whatever else the machine does hits all alike; once before that untimed, so
+that an engine with one setting finds its pages mapped as one with many does. A setting that has used up its seconds
 leaves the rounds, with fewer queries than the others.
 """
 
