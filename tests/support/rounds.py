@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from time import monotonic
 
 from bucketlens.store.forward import Forwarding
 from bucketlens.store.protocol import Blob, ByteRange, Entry, Store
 
 Interval = tuple[float, float]
 """When a request was asked, and when it was answered."""
+
+
+_BEAT_S = 0.01
 
 
 def dependent(requests: Iterable[Interval]) -> int:
@@ -29,16 +31,17 @@ def dependent(requests: Iterable[Interval]) -> int:
 class RoundStore(Forwarding):
     """A store that answers in rounds: requests wait until none has arrived for ``quiet_s``, then all are answered.
 
-    ``rounds`` lists, for each round, what was asked, sorted: the name of an index object's file, or ``log/``.
+    That time is counted in short naps of the first of them: on a busy machine, where another may come late, they are
+    longer, too. ``rounds`` lists, for each round, what was asked, sorted: the name of an index object's file, or
+    ``log/``.
     """
 
     def __init__(self, inner: Store, quiet_s: float = 0.8) -> None:
         super().__init__(inner)
         self.rounds: list[list[str]] = []
-        self._quiet_s = quiet_s
+        self._naps = round(quiet_s / _BEAT_S)
         self._turn = threading.Condition()
         self._waiting: list[str] = []
-        self._last = 0.0
 
     def get(self, key: str, span: ByteRange | None = None) -> Blob:
         """See ``Store.get``."""
@@ -54,12 +57,13 @@ class RoundStore(Forwarding):
         with self._turn:
             mine = len(self.rounds)
             self._waiting.append(name)
-            self._last = monotonic()
-            while len(self.rounds) == mine:
-                left = self._last + self._quiet_s - monotonic()
-                if left <= 0:
-                    self.rounds.append(sorted(self._waiting))
-                    self._waiting = []
-                    self._turn.notify_all()
-                else:
-                    self._turn.wait(left)
+            if len(self._waiting) > 1:
+                self._turn.wait_for(lambda: len(self.rounds) > mine)
+                return
+            naps, met = 0, 1
+            while naps < self._naps:
+                self._turn.wait(_BEAT_S)
+                naps, met = (naps + 1 if len(self._waiting) == met else 0), len(self._waiting)
+            self.rounds.append(sorted(self._waiting))
+            self._waiting = []
+            self._turn.notify_all()

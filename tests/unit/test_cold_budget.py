@@ -53,8 +53,8 @@ def shard(number: int, rows: int, clusters: int, seed: int) -> Cold:
     return Cold(opened, ShardEntry(str(number), rows, parts), np.ones(rows, bool))
 
 
-def carried_out(shards: list[Cold], masks: list[np.ndarray], k: int, budget: Budget, *, filtered: bool) -> Spent:
-    task = candidates(shards, masks, QUERY, k, budget, filtered=filtered)
+def carried_out(shards: list[Cold], masks: list[np.ndarray], k: int, budget: Budget) -> Spent:
+    task = candidates(shards, masks, QUERY, k, budget)
     steps = gets = size = 0
     bodies: list[bytes] | None = None
     try:
@@ -88,17 +88,16 @@ def matching(rows: int, share: float, kind: str, seed: int) -> np.ndarray:
     kind=st.sampled_from(["anywhere", "together", "regularly"]),
     k=st.sampled_from([1, 10, 40, 200]),
     spare=st.sampled_from([0, 6]),
-    filtered=st.booleans(),
     seed=st.integers(0, 100),
 )
 def test_whatever_the_filter_and_the_layout_a_search_keeps_its_budget_and_no_wanted_row_is_left_out(
-    sizes: list[int], share: float, kind: str, k: int, spare: int, filtered: bool, seed: int
+    sizes: list[int], share: float, kind: str, k: int, spare: int, seed: int
 ) -> None:
     shards = [shard(number, rows, rows // 250, seed + number) for number, rows in enumerate(sizes)]
     masks = [matching(rows, share, kind, seed + number) for number, rows in enumerate(sizes)]
     wanted = k + spare
     budget = Budget.after(1 + 3 * len(shards), 3_000_000, wanted, BATCH)
-    spent = carried_out(shards, masks, k, budget, filtered=filtered)
+    spent = carried_out(shards, masks, k, budget)
     assert spent.steps <= 2
     assert spent.gets <= budget.gets
     matched = sum(int(mask.sum()) for mask in masks)
@@ -113,6 +112,6 @@ def test_an_answer_over_a_million_rows_in_four_shards_is_within_the_promise(shar
     shards = [shard(number, 262_144, 1_048, 2 * number) for number in range(4)]
     masks = [matching(262_144, share, "anywhere", number) for number in range(4)]
     opened = 1 + 3 * len(shards)
-    spent = carried_out(shards, masks, 10, Budget.after(opened, 6_000_000, 10, BATCH), filtered=True)
+    spent = carried_out(shards, masks, 10, Budget.after(opened, 6_000_000, 10, BATCH))
     assert opened + spent.gets + 10 <= 80
     assert 6_000_000 + spent.size + 10 * BATCH <= 24_000_000

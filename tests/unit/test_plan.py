@@ -10,9 +10,9 @@ from bucketlens.index.effort import PROBES, Effort
 from bucketlens.search.plan import (
     EXACT_BELOW,
     EXACT_FILTERED_BELOW,
-    FILTERED_ROWS,
     PROBED_ROWS,
     ROWS_PER_CANDIDATE,
+    SPARSE_ROWS,
     Choice,
     Path,
     choose,
@@ -121,20 +121,20 @@ def test_a_cold_shard_is_read_exactly_when_no_row_matches_or_its_vectors_are_few
     assert choose_cold(1_000, few=False).path is Path.CLUSTERS
 
 
-@given(counts=st.lists(st.integers(1, 500), max_size=300), k=st.integers(1, 1_000), filtered=st.booleans())
-def test_codes_are_wanted_of_enough_cells_that_hold_enough_rows(counts: list[int], k: int, filtered: bool) -> None:
-    cells = probed([None], np.array(counts, np.int64), k, filtered=filtered)
+@given(counts=st.lists(st.integers(1, 500), max_size=300), k=st.integers(1, 1_000), sparse=st.booleans())
+def test_codes_are_wanted_of_enough_cells_that_hold_enough_rows(counts: list[int], k: int, sparse: bool) -> None:
+    cells = probed([None], np.array(counts, np.int64), k, sparse=sparse)
     assert cells >= PROBES[-1]
-    rows = max(FILTERED_ROWS if filtered else PROBED_ROWS, 4 * k)
+    rows = max(SPARSE_ROWS if sparse else PROBED_ROWS, 4 * k)
     assert cells >= len(counts) or sum(counts[:cells]) >= rows
 
 
 def test_the_probes_of_all_shards_are_probed_together_but_no_more_than_where_none_was_measured() -> None:
     counts = np.full(300, 250)
     told = Effort(0, 500, 0.999, 8)
-    assert probed([told], counts, 10, filtered=False) == 9
-    assert probed([told], counts, 20, filtered=False) == 18
-    assert probed([told], counts, 100, filtered=False) == probed([None], counts, 100, filtered=False) == 74
-    assert probed([told], counts, 10, filtered=True) == 65
-    assert probed([told] * 3, counts, 10, filtered=False) == 25
-    assert probed([told] * 30, counts, 10, filtered=False) == probed([None], counts, 10, filtered=False) == 65
+    assert probed([told], counts, 10, sparse=False) == 9
+    assert probed([told], counts, 20, sparse=False) == 18
+    assert probed([told], counts, 100, sparse=False) == probed([None], counts, 100, sparse=False) == 74
+    assert probed([told], counts, 10, sparse=True) == 65
+    assert probed([told] * 3, counts, 10, sparse=False) == 25
+    assert probed([told] * 30, counts, 10, sparse=False) == probed([None], counts, 10, sparse=False) == 65

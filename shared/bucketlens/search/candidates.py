@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.codes import estimates
+from bucketlens.index.effort import PROBES
 from bucketlens.index.vectors import best, exact_cosines
 from bucketlens.records import Vector
 from bucketlens.search.budget import CELL_ROWS
@@ -58,6 +59,20 @@ class Guesses(NamedTuple):
     def spans(self, width: int) -> Spans:
         """As ``Cells.spans``."""
         return Spans(self.files, self.rows * width, (self.rows + 1) * width)
+
+
+def near_share(sought: Sequence[Sought], query: Vector) -> float:
+    """The share of matching rows among those of each shard's clusters nearest to the query, as many as hold what a
+    search without a filter wants."""
+    rows = matching = 0
+    for one in sought:
+        head = one.cold.head
+        probes = head.effort.probes if head.effort else PROBES[-1]
+        for cluster in np.argsort(-head.closeness(query), kind="stable")[:probes].tolist():
+            first, end = head.outline.firsts[cluster : cluster + 2].tolist()
+            rows += end - first
+            matching += int(np.count_nonzero(one.mask[first:end]))
+    return matching / rows if rows else 0.0
 
 
 def cells(sought: Sequence[Sought], query: Vector) -> Cells:

@@ -5,6 +5,7 @@ Heads and deletion vectors are there already: ``search/view.py`` reads them with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,11 +18,12 @@ from bucketlens.index.mask import evaluate
 from bucketlens.index.shard import CODES, COLUMNS, VECTORS
 from bucketlens.records import Vector
 from bucketlens.search.budget import HITS, PLAIN_GAP, Budget
-from bucketlens.search.candidates import Guesses, Stretch, by_cell, by_code, cells, score
+from bucketlens.search.candidates import Guesses, Stretch, by_cell, by_code, cells, near_share, score
 from bucketlens.search.packing import GAP, Spans, joined, most
 from bucketlens.search.plan import (
     AHEAD_BATCHES,
     AHEAD_BYTES,
+    DENSE,
     DIRECT_BYTES,
     DIRECT_ROWS,
     EXACT_BYTES,
@@ -72,12 +74,12 @@ def _best(
     columns = _columns(shards, filter)
     masks = yield from _masks(shards, filter, columns)
     budget = _budget(shards, opened, columns, max(k, HITS) + (SPARE if said else 0))
-    sought = yield from candidates(shards, masks, query, k, budget, filtered=filter != ALWAYS)
+    sought = yield from candidates(shards, masks, query, k, budget)
     return (yield from winners(sought, said, k))
 
 
 def candidates(
-    shards: Sequence[Cold], masks: Sequence[Mask], query: Vector, k: int, budget: Budget, *, filtered: bool
+    shards: Sequence[Cold], masks: Sequence[Mask], query: Vector, k: int, budget: Budget
 ) -> Asking[list[Sought]]:
     """The likeliest of the matching rows of each shard, scored, best first: at least ``budget.wanted`` of all shards
     together if as many match. At most two steps, within the budget."""
@@ -87,7 +89,7 @@ def candidates(
     whole = _all(exact, budget)
     if coded:
         left = budget.less(len(whole.files), whole.size)
-        yield from _approximate(exact, whole, coded, query, k, left, filtered=filtered)
+        yield from _approximate(exact, whole, coded, query, k, left)
     else:
         yield from _score(exact, query, whole)
     return sought
@@ -171,8 +173,6 @@ def _approximate(
     query: Vector,
     k: int,
     budget: Budget,
-    *,
-    filtered: bool,
 ) -> Asking[None]:
     """Scores for the matching rows of exact shards and the likeliest of the others, best first. Two steps, the first
     for codes, or one where codes are no help. With the last step come record batches of rows that may be hits."""
@@ -185,13 +185,16 @@ def _approximate(
     else:
         codes = coded[0].cold.head.coding.width
         efforts = [one.cold.head.effort for one in coded]
-        spans = found.spans(codes).first(probed(efforts, found.counts, k, filtered=filtered))
-        limits, gap = (budget.codes, GAP) if filtered else (budget.plain_codes(spans.size), PLAIN_GAP)
+        share = near_share(coded, query)
+        sparse = share < DENSE
+        hits = k if sparse else math.ceil(k / share)
+        spans = found.spans(codes).first(probed(efforts, found.counts, hits, sparse=sparse))
+        limits, gap = (budget.codes, GAP) if sparse else (budget.plain_codes(spans.size), PLAIN_GAP)
         requests = joined(spans.first(max(most(spans, *limits, gap), budget.wanted)), limits[0], gap)
         stretches = yield from _read(coded, requests, codes, CODES)
         budget = budget.less(len(requests.files), requests.size)
-        likely = by_code(coded, query, stretches).first(wanted_candidates(k))
-        limits = (budget.gets, budget.size) if filtered else budget.plain(wanted_candidates(k) * width)
+        likely = by_code(coded, query, stretches).first(wanted_candidates(hits))
+        limits = (budget.gets, budget.size) if sparse else budget.plain(wanted_candidates(hits) * width)
     spans = likely.spans(width)
     requests = joined(spans.first(max(most(spans, *limits, gap), budget.wanted)), limits[0], gap)
     along = _along(coded, likely, budget.less(len(requests.files), requests.size))
