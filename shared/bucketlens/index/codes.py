@@ -25,7 +25,7 @@ Words = npt.NDArray[np.uint64]
 
 _BITS = 8 * MAX_BYTES
 _CHUNK = 16_384
-_COMPARED = 8_192
+_COMPARED = 16_384
 """Rows compared at once: what is made of them stays in the cache of a core."""
 _PATTERNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).T.astype(np.float32) * 2 - 1
 
@@ -65,11 +65,16 @@ class Coded:
 
     def _apart(self, query: Vector) -> npt.NDArray[np.uint16]:
         """How many bits of each row's code differ from those of the query's, (n,)."""
-        asked = words_of(signs(query[None, :], self.mean))
-        found = np.empty(self.words.shape[1], dtype=np.uint16)
+        asked = words_of(signs(query[None, :], self.mean))[:, 0]
+        found = np.zeros(self.words.shape[1], dtype=np.uint16)
+        apart, counts = np.empty(_COMPARED, np.uint64), np.empty(_COMPARED, np.uint8)
         for at in range(0, len(found), _COMPARED):
-            differing = np.bitwise_count(self.words[:, at : at + _COMPARED] ^ asked)
-            np.add.reduce(differing, axis=0, dtype=np.uint16, out=found[at : at + _COMPARED])
+            sums = found[at : at + _COMPARED]
+            left, bits = apart[: len(sums)], counts[: len(sums)]
+            for words, word in zip(self.words[:, at : at + _COMPARED], asked, strict=True):
+                np.bitwise_xor(words, word, out=left)
+                np.bitwise_count(left, out=bits)
+                np.add(sums, bits, out=sums)
         return found
 
 
