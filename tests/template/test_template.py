@@ -17,7 +17,6 @@ FUNCTIONS = resources(TEMPLATE, "AWS::Serverless::Function")
 ROLES = resources(TEMPLATE, "AWS::IAM::Role")
 QUEUES = resources(TEMPLATE, "AWS::SQS::Queue")
 (BUCKET,) = resources(TEMPLATE, "AWS::S3::Bucket").values()
-(API,) = resources(TEMPLATE, "AWS::Serverless::HttpApi").values()
 
 ALLOWED = {
     "ingest": {
@@ -215,43 +214,6 @@ def test_tags_may_be_read_only_where_they_become_metadata() -> None:
     assert (asked[0], asked[2]) == ("ReadsTags", {"Ref": "AWS::NoValue"})
 
 
-def test_every_route_needs_a_signed_request() -> None:
-    assert API["Auth"] == {"EnableIamAuthorizer": True, "DefaultAuthorizer": "AWS_IAM"}
-    assert not [path for path, event in routes().items() if "Auth" in event]
-
-
-def test_every_route_of_the_interface_is_there() -> None:
-    assert set(routes()) == {
-        "POST /collections/{collection}/search",
-        "GET /collections/{collection}/search",
-        "POST /collections/{collection}/search/image",
-        "GET /collections",
-        "GET /collections/{collection}",
-        "GET /collections/{collection}/images/{key+}",
-        "GET /health",
-    }
-
-
-def test_pages_of_other_origins_cannot_call_the_api_until_someone_says_so() -> None:
-    cors = API["DefinitionBody"]["x-amazon-apigateway-cors"]["Fn::If"]
-
-    assert cors[0] == "OpensCors"
-    assert cors[2] == {"Ref": "AWS::NoValue"}
-    assert TEMPLATE["Parameters"]["CorsOrigins"]["Default"] == ""
-    assert "CorsConfiguration" not in API
-
-
-def test_pictures_are_declared_binary() -> None:
-    kinds = API["DefinitionBody"]["x-amazon-apigateway-binary-media-types"]
-
-    assert {"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "multipart/form-data"} <= set(kinds)
-
-
-def test_the_api_is_throttled_and_keeps_an_access_log() -> None:
-    assert API["DefaultRouteSettings"].keys() == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
-    assert API["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLog", "Arn"]}
-
-
 def test_every_log_has_an_end() -> None:
     groups = resources(TEMPLATE, "AWS::Logs::LogGroup")
 
@@ -290,11 +252,6 @@ def test_functions_run_where_the_layers_were_built_for() -> None:
     assert len(layers) <= 5
     for layer in layers.values():
         assert (layer["CompatibleRuntimes"], layer["CompatibleArchitectures"]) == (["python3.13"], ["x86_64"])
-
-
-def routes() -> dict[str, dict[str, Any]]:
-    found = (event["Properties"] for event in FUNCTIONS["QueryFunction"]["Events"].values())
-    return {f"{event['Method']} {event['Path']}": event for event in found}
 
 
 def reach(resource: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa  # noqa: TID251
@@ -126,39 +127,44 @@ def test_the_numbers_of_few_rows_are_those_of_the_mask(passing: int) -> None:
         assert found.nbytes == 100
 
 
+def passing(shard: str, filter: str, numbers: np.ndarray) -> Passing:
+    return Passing(np.zeros(0, bool), numbers, (shard, filter))
+
+
 def test_rows_of_a_filter_that_is_scanned_again_are_gathered() -> None:
-    rows, few = Rounded(np.arange(90_000, dtype=np.int64).astype(np.int8).reshape(9_000, 10), 0.01), parse({"a": 1})
-    numbers = np.arange(3, 9_000, 17)
+    rows = Rounded(np.arange(90_000, dtype=np.int64).astype(np.int8).reshape(9_000, 10), 0.01)
+    few = passing("s", "few", np.arange(3, 9_000, 17))
     masks, asked = Masks(), list[None]()
 
     def every() -> Rounded:
         asked.append(None)
         return rows
 
-    assert masks.gathered("s", few, numbers, every) is None
+    assert masks.gathered(few, every) is None
     assert not asked, "once may be never again"
-    held = masks.gathered("s", few, numbers, every)
+    held = masks.gathered(few, every)
     assert held is not None
-    assert np.array_equal(held.rows, rows.rows[numbers])
+    assert np.array_equal(held.rows, rows.rows[few.numbers])
     assert held.angle == rows.angle
-    assert masks.gathered("s", few, numbers, every) is held
+    assert masks.gathered(few, every) is held
     assert len(asked) == 1
-    assert masks.gathered("t", few, numbers, every) is None, "another shard has rows of its own"
+    assert few.numbers is not None
+    assert masks.gathered(replace(few, name=("t", "few")), every) is None, "another shard has rows of its own"
     for _ in range(3):
-        assert masks.gathered("s", parse({"a": 2}), numbers[:499], every) is None, (
-            "few are as soon found where they lie"
-        )
-        assert masks.gathered("u", few, numbers, lambda: None) is None, "there are none"
+        fewer = passing("s", "fewer", few.numbers[:499])
+        assert masks.gathered(fewer, every) is None, "as soon found where they lie"
+        assert masks.gathered(replace(few, name=("u", "few")), lambda: None) is None, "there are none"
+        assert masks.gathered(replace(few, name=None), every) is None, "nothing is remembered of these rows"
 
 
 def test_what_is_gathered_has_an_end_and_takes_no_room_from_masks() -> None:
     rows, table = Rounded(np.ones((9_000, 10), np.int8), 0.0), as_table([{"a": n} for n in range(100)])
-    masks, numbers = Masks(budget=1_000_000, gathered=20_000), np.arange(600)
+    masks = Masks(budget=1_000_000, gathered=20_000)
     held = masks.get("s", parse({"a": 1}), table)
     for number in range(9):
-        condition = parse({"a": number})
-        assert [masks.gathered("s", condition, numbers, lambda: rows) is None for _ in range(3)] == [True, False, False]
-    assert masks.gathered("s", parse({"a": 0}), numbers, lambda: rows) is None, "the least recently used went"
-    many = np.arange(2_500)
-    assert all(masks.gathered("s", parse({"b": 1}), many, lambda: rows) is None for _ in range(3)), "too many"
+        few = passing("s", str(number), np.arange(600))
+        assert [masks.gathered(few, lambda: rows) is None for _ in range(3)] == [True, False, False]
+    assert masks.gathered(passing("s", "0", np.arange(600)), lambda: rows) is None, "the least recently used went"
+    many = passing("s", "many", np.arange(2_500))
+    assert all(masks.gathered(many, lambda: rows) is None for _ in range(3)), "too many"
     assert masks.get("s", parse({"a": 1}), table) is held

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -62,10 +62,12 @@ def evaluate(condition: Filter, table: pa.Table) -> Mask:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending. Read-only."""
+    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending. Read-only.
+    ``name`` is that of the filter over these rows, where it is remembered."""
 
     mask: Mask
     numbers: npt.NDArray[np.int64] | None
+    name: Name | None = None
 
     @classmethod
     def of(cls, condition: Filter, rows: pa.Table) -> Passing:
@@ -86,8 +88,8 @@ class Passing:
 
 class Masks:
     """What filters say of the rows of shards, which never change, within ``budget`` bytes; and the rows themselves of
-    those that are scanned again and again, within ``gathered`` bytes. Who asks at the same time may compute the same.
-    """
+    those that are scanned again and again, within ``gathered`` bytes. Thread-safe: who asks at the same time may
+    compute the same."""
 
     def __init__(self, budget: int = MASK_BYTES, gathered: int = GATHERED_BYTES) -> None:
         self._passing = Remembered[Passing](budget, lambda passing: passing.nbytes)
@@ -96,22 +98,20 @@ class Masks:
 
     def get(self, shard: str, condition: Filter, rows: pa.Table) -> Passing:
         """Which rows pass. ``rows`` must be the same at every call for a shard."""
-        name = _name(shard, condition)
+        name = shard, repr(condition)  # of two equal filters one may mean the number 1 and the other True
         passing = self._passing.get(name)
         if passing is None:
-            passing = Passing.of(condition, rows)
+            passing = replace(Passing.of(condition, rows), name=name)
             self._passing.put(name, passing)
         return passing
 
-    def gathered(
-        self, shard: str, condition: Filter, numbers: npt.NDArray[np.int64], rounded: Callable[[], Rounded | None]
-    ) -> Rounded | None:
-        """The rounded rows with the ``numbers`` of a filter, side by side, from the second time on that they are asked
-        for, if that is worth it: they are scanned in 0.4 of the time that it takes where they lie. ``rounded`` gives
-        all rows of the shard, or None where there are none."""
-        if len(numbers) < LEAST_GATHERED:
+    def gathered(self, passing: Passing, rounded: Callable[[], Rounded | None]) -> Rounded | None:
+        """The rounded rows of a filter's ``numbers``, side by side, from the second time on that they are asked for, if
+        that is worth it: they are scanned in 0.4 of the time that it takes where they lie. ``rounded`` gives all rows
+        of the shard, or None where there are none."""
+        name, numbers = passing.name, passing.numbers
+        if name is None or numbers is None or len(numbers) < LEAST_GATHERED:
             return None
-        name = _name(shard, condition)
         held = self._gathered.get(name)
         if held is None:
             self._gathered.put(name, _ONCE)
@@ -126,10 +126,6 @@ class Masks:
 
 _ONCE = Rounded(np.zeros((0, 0), np.int8), 0.0)
 """In the place of rows that were asked for once."""
-
-
-def _name(shard: str, condition: Filter) -> Name:
-    return shard, repr(condition)  # of two equal filters one may mean the number 1 and the other True
 
 
 def _all(parts: tuple[Filter, ...], table: pa.Table) -> Mask:

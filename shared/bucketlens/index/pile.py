@@ -103,7 +103,7 @@ class Pile:
         """Which rows pass a filter."""
         return Passing.of(condition, self.rows)
 
-    def gathered(self, condition: Filter, numbers: npt.NDArray[np.int64]) -> None:
+    def gathered(self, passing: Passing) -> None:
         """Nothing of rows in memory is kept twice."""
         return
 

@@ -58,9 +58,9 @@ class Shard:
         """Which rows pass a filter, deleted ones included; remembered for the next time."""
         return self._masks.get(self.id, condition, self.rows)
 
-    def gathered(self, condition: Filter, numbers: Numbers) -> Rounded | None:
-        """The rounded rows of the filter's few passing ones, side by side, if it was asked before (``Masks``)."""
-        return self._masks.gathered(self.id, condition, numbers, lambda: self.rounded)
+    def gathered(self, passing: Passing) -> Rounded | None:
+        """The rounded rows of the few that pass a filter, side by side, if it was asked before (``Masks``)."""
+        return self._masks.gathered(passing, lambda: self.rounded)
 
     @cached_property
     def head(self) -> Head:

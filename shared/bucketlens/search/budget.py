@@ -18,14 +18,15 @@ CODES_BYTES = 0.75
 CELL_ROWS = 1_024
 """Rows of a cluster whose codes are read together, at most: clusters of equal rows may be of any size."""
 PLAIN_GAP = 256 * 1024
-"""Bytes read along rather than asked for apart by an unfiltered search, which needs a small part of the budget: of
-262,144 photographs the codes, vectors and rows of ten hits are 33 pieces and 5.9 MB so, at recall@10 0.998, of
-1,048,576 38 and 6.4, at 0.986. With 128 KiB, and half of the excess below, they were 39 and 4.5, at 0.994, and 43 and
-5.0, at 0.983. With 512 KiB they are 30 and 8.6 and 33 and 9.4, but each answer comes 30 ms later."""
+"""Bytes read along rather than asked for apart by a plain search, one near whose query rows match densely: it needs a
+small part of the budget. Of 262,144 photographs the codes, vectors and rows of ten hits are 33 pieces and 5.9 MB so, at
+recall@10 0.998, of 1,048,576 38 and 6.4, at 0.986. With 128 KiB, and excesses of 3 and 10 below, they were 39 and 4.5,
+at 0.994, and 43 and 5.0, at 0.983. With 512 KiB they are 30 and 8.6 and 33 and 9.4, but each answer comes 30 ms later.
+"""
 PLAIN_GETS, PLAIN_EXCESS = 16, 15
-"""For vectors of an unfiltered search: requests besides one for each hit, and bytes read for each byte wanted."""
+"""For vectors of a plain search: requests besides one for each hit, and bytes read for each byte wanted."""
 CODES_EXCESS = 6
-"""For codes of an unfiltered search: bytes read for each byte wanted."""
+"""For codes of a plain search: bytes read for each byte wanted."""
 _CELL_BYTES = 64 * CELL_ROWS
 _ROW_BYTES = 2 * 4_096
 
@@ -58,12 +59,12 @@ class Budget:
         return max(self.wanted, int(self.gets * CODES_GETS)), int(self.size * CODES_BYTES)
 
     def plain_codes(self, wanted: int) -> tuple[int, int]:
-        """The same for so many bytes of codes, when there is no filter."""
+        """The same for so many bytes of codes of a plain search."""
         gets, size = self.codes
         return gets, min(size, CODES_EXCESS * wanted)
 
     def plain(self, candidates: int) -> tuple[int, int]:
-        """Requests and bytes of them for the vectors of candidates of so many bytes, when there is no filter."""
+        """Requests and bytes of them for the vectors of a plain search's candidates of so many bytes."""
         return min(self.gets, PLAIN_GETS + self.wanted), min(self.size, PLAIN_EXCESS * candidates)
 
     def less(self, gets: int, size: int) -> Budget:

@@ -63,7 +63,7 @@ class Rows(Protocol):
         """Which rows pass a filter, counting or not."""
         ...
 
-    def gathered(self, condition: Filter, numbers: Numbers) -> Rounded | None:
+    def gathered(self, passing: Passing) -> Rounded | None:
         """The rounded rows of the few that pass a filter, side by side, where they are kept."""
         ...
 
@@ -103,7 +103,7 @@ class HeldRows:
         """Which rows pass a filter."""
         return Passing.of(condition, self.block.table)
 
-    def gathered(self, condition: Filter, numbers: Numbers) -> Rounded | None:
+    def gathered(self, passing: Passing) -> Rounded | None:
         """Nothing of rows in memory is kept twice."""
         return None
 
@@ -129,7 +129,7 @@ class Part:
 
     def matching(self, condition: Filter) -> Matching:
         """Which rows count and pass the filter."""
-        return Matching(self, condition, None if condition == ALWAYS else self.source.passing(condition))
+        return Matching(self, None if condition == ALWAYS else self.source.passing(condition))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,6 @@ class Matching:
     to make one of a million rows and find the rows in it takes as long as to score 4,000 of them."""
 
     part: Part
-    condition: Filter
     passing: Passing | None
 
     @cached_property
@@ -162,13 +161,18 @@ class Matching:
     def numbers(self) -> Numbers:
         """Their row numbers, ascending."""
         few = None if self.passing is None else self.passing.numbers
-        return np.flatnonzero(self.mask) if few is None else few[self.part.live[few]]
+        return np.flatnonzero(self.mask) if few is None else few[self._places]
+
+    @cached_property
+    def _places(self) -> Numbers:
+        """Where those that count are among the few that pass the filter, ascending; all of none where they are many."""
+        few = None if self.passing is None else self.passing.numbers
+        return np.zeros(0, np.int64) if few is None else np.flatnonzero(self.part.live[few])
 
     def sifted(self, asked: Asked, k: int) -> Numbers | None:
         """Those that may be among the k nearest, ascending (``Rounded.nearest``), where the rows that pass the filter
         are kept side by side; otherwise None."""
-        few = None if self.passing is None else self.passing.numbers
-        gathered = None if few is None else self.part.source.gathered(self.condition, few)
-        if few is None or gathered is None:
+        if self.passing is None or self.passing.numbers is None:
             return None
-        return few[gathered.nearest(asked, [np.flatnonzero(self.part.live[few])], k)]
+        gathered = self.part.source.gathered(self.passing)
+        return None if gathered is None else self.passing.numbers[gathered.nearest(asked, [self._places], k)]
