@@ -19,10 +19,8 @@ CELL_ROWS = 1_024
 """Rows of a cluster whose codes are read together, at most: clusters of equal rows may be of any size."""
 PLAIN_GAP = 256 * 1024
 """Bytes read along rather than asked for apart by a plain search, one near whose query rows match densely: it needs a
-small part of the budget. Of 262,144 photographs the codes, vectors and rows of ten hits are 33 pieces and 5.9 MB so, at
-recall@10 0.998, of 1,048,576 38 and 6.4, at 0.986. With 128 KiB, and excesses of 3 and 10 below, they were 39 and 4.5,
-at 0.994, and 43 and 5.0, at 0.983. With 512 KiB they are 30 and 8.6 and 33 and 9.4, but each answer comes 30 ms later.
-"""
+small part of the budget. With 512 KiB there are three requests fewer for ten hits among 262,144 photographs, but each
+answer comes 30 ms later; with 128 KiB there are six more."""
 PLAIN_GETS, PLAIN_EXCESS = 16, 15
 """For vectors of a plain search: requests besides one for each hit, and bytes read for each byte wanted."""
 CODES_EXCESS = 6

@@ -38,6 +38,7 @@ from bucketlens.search.remote import Cold, Sought, batch_pieces, batches_of
 from bucketlens.search.rounds import Asking, side_by_side
 from bucketlens.search.scan import Found
 from bucketlens.search.winners import SPARE, less, outdone, winners
+from bucketlens.search.worth import LEAST_SHARE, SHARE_OF_CODES, Shares, of_candidates, of_cells, worthwhile
 from bucketlens.table.log import Said
 
 
@@ -179,7 +180,7 @@ def _approximate(
     found = cells(coded, query)
     width = coded[0].cold.head.vector_width
     matched = sum(one.matched for one in coded)
-    limits, gap = (budget.gets, min(budget.size, DIRECT_BYTES)), GAP
+    limits, gap, least, hits = (budget.gets, min(budget.size, DIRECT_BYTES)), GAP, 0.0, k
     if matched <= DIRECT_ROWS * budget.gets:
         likely = by_cell(coded, found)
     else:
@@ -187,16 +188,18 @@ def _approximate(
         efforts = [one.cold.head.effort for one in coded]
         share = near_share(coded, query)
         sparse = share < DENSE
-        hits = k if sparse else math.ceil(k / share)
+        if not sparse:
+            gap, least, hits = PLAIN_GAP, LEAST_SHARE, math.ceil(k / share)
         spans = found.spans(codes).first(probed(efforts, found.counts, hits, sparse=sparse))
-        limits, gap = (budget.codes, GAP) if sparse else (budget.plain_codes(spans.size), PLAIN_GAP)
-        requests = joined(spans.first(max(most(spans, *limits, gap), budget.wanted)), limits[0], gap)
+        limits = budget.codes if sparse else budget.plain_codes(spans.size)
+        shares = of_cells(len(spans.files), hits, len(coded))
+        requests = _packed(spans, limits, gap, budget.wanted, shares, least * SHARE_OF_CODES)
         stretches = yield from _read(coded, requests, codes, CODES)
         budget = budget.less(len(requests.files), requests.size)
         likely = by_code(coded, query, stretches).first(wanted_candidates(hits))
         limits = (budget.gets, budget.size) if sparse else budget.plain(wanted_candidates(hits) * width)
     spans = likely.spans(width)
-    requests = joined(spans.first(max(most(spans, *limits, gap), budget.wanted)), limits[0], gap)
+    requests = _packed(spans, limits, gap, budget.wanted, of_candidates(len(spans.files), hits), least)
     along = _along(coded, likely, budget.less(len(requests.files), requests.size))
     pieces = [*_pieces(exact, whole, width, VECTORS), *_pieces(coded, requests, width, VECTORS)]
     bodies = yield [*pieces, *(batch_pieces(one.cold, [batch])[0] for one, batch in along)]
@@ -204,6 +207,13 @@ def _approximate(
     score(coded, query, _stretches(requests, width, bodies[len(whole.files) :]))
     for (one, batch), body in zip(along, bodies[len(pieces) :], strict=True):
         one.blocks[batch] = body
+
+
+def _packed(spans: Spans, limits: tuple[int, int], gap: int, sure: int, shares: Shares, least: float) -> Spans:
+    """The requests for as many of these spans, best first, as fit in so many requests of so many bytes, and for
+    ``sure`` of them at least; but no request that brings less than the least share of the hits."""
+    taken = spans.first(max(most(spans, *limits, gap), sure))
+    return worthwhile(joined(taken, limits[0], gap), taken, shares[: len(taken.files)], least, sure)
 
 
 def _score(sought: Sequence[Sought], query: Vector, requests: Spans) -> Asking[None]:

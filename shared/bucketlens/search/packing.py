@@ -65,6 +65,12 @@ def joined(spans: Spans, gets: int = MANY, gap: int = GAP) -> Spans:
     return Spans(files[first], starts[first], reached[last])
 
 
+def within(requests: Spans, spans: Spans) -> Numbers:
+    """Which of the requests, ascending, each of the spans lies in."""
+    begin, places = (each.files * _APART + each.starts for each in (requests, spans))
+    return np.asarray(np.searchsorted(begin, places, side="right") - 1)
+
+
 def most(spans: Spans, gets: int, size: int, gap: int = GAP) -> int:
     """How many of the first spans can be read in ``gets`` requests of ``size`` bytes together, within one of the
     greatest such number."""
