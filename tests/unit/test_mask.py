@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand, Or, Present, matches, parse
+from bucketlens.index import mask
 from bucketlens.index.columns import encode, unify
 from bucketlens.index.mask import Masks, Passing, evaluate
 from bucketlens.index.rounded import Rounded
@@ -114,11 +115,15 @@ def test_the_key_can_be_filtered_through_remembered_masks() -> None:
     assert Masks().get("s", parse({"key": "1"}), as_table([{}, {}])).mask.tolist() == [False, True]
 
 
-@pytest.mark.parametrize("passing", [0, 1, 5, 6, 97, 100])
-def test_the_numbers_of_few_rows_are_those_of_the_mask(passing: int) -> None:
+@pytest.mark.parametrize("most", [0, 6])
+@pytest.mark.parametrize("passing", [0, 1, 5, 6, 7, 97, 100])
+def test_the_numbers_of_few_rows_are_those_of_the_mask(
+    passing: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mask, "FEW_ROWS", most)
     found = Passing.of(parse({"a": {"$lt": passing}}), as_table([{"a": n} for n in range(100)]))
     assert np.count_nonzero(found.mask) == passing
-    if passing <= 5:
+    if passing <= max(5, most):
         assert found.numbers is not None
         assert found.numbers.tolist() == np.flatnonzero(found.mask).tolist()
         assert found.nbytes == 100 + 8 * passing

@@ -100,6 +100,32 @@ def test_what_is_left_out_is_not_among_the_best(
     assert scores.tolist() == best.tolist()
 
 
+@pytest.mark.parametrize("share", [1.0, 0.7, 0.2, 0.0])
+@pytest.mark.parametrize("dimension", [3, 512, 2_048])
+def test_rows_taken_out_are_sifted_as_where_they_lay(dimension: int, share: float) -> None:
+    rng = np.random.default_rng(dimension)
+    query, vectors = drawn(rng, 6_000, dimension, "near")
+    vectors[rng.random(6_000) < 0.01] = 0
+    every, numbers = rounded(vectors), np.sort(rng.choice(6_000, 2_000, replace=False))
+    taken, asked = every.taken(numbers), Asked(query)
+    places = np.flatnonzero(rng.random(2_000) < share)
+    found = taken.nearest(asked, [places], 10)
+    own, _ = ranked(query, vectors, [numbers[places]], 10)
+    assert set(own[:10]) <= set(numbers[found])
+    assert len(found) <= len(every.nearest(asked, [numbers[places]], 10)) + 1
+    assert taken.nbytes == 2_000 * (dimension + 4)
+
+
+@pytest.mark.parametrize("dimension", [3, 24, 512, 2_048])
+def test_products_err_by_less_than_the_kernel_is_trusted(dimension: int) -> None:
+    query, vectors = drawn(np.random.default_rng(dimension), 2_000, dimension, "plain")
+    asked, small = Asked(query), to_int8(vectors)
+    wide, own = small.astype(np.float64), asked.rounded.astype(np.float64)
+    true = wide @ own / np.linalg.norm(wide, axis=1) / math.sqrt(own @ own)
+    found = Rounded(small, 0.0).taken(np.arange(2_000))._cosines(asked, np.arange(2_000))
+    assert np.abs(found - true).max() < _KERNEL_ERROR / 10
+
+
 def test_few_rows_are_left_of_many() -> None:
     query, vectors = drawn(np.random.default_rng(1), 50_000, 512, "plain")
     left = rounded(vectors).nearest(Asked(query), [np.arange(50_000)], 10)

@@ -23,8 +23,9 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 MASK_BYTES = 32 * 2**20
 """Masks of all shards together: 22 filters at least over 1,048,576 rows."""
-_FEW = 20
-"""One row of so many that passes, or fewer: then their numbers take less than half of the mask's bytes."""
+FEW_ROWS, _FEW = 50_000, 20
+"""So many rows that pass, or one of so many, or fewer: the numbers of those are kept beside the mask. They take less
+than half of the bytes of a large shard's, and so many rows are scanned rather than found by a graph."""
 LEAST_GATHERED, GATHERED_BYTES = 500, 32 * 2**20
 """Rows that are gathered for one filter at least, and bytes of them for all filters: of fewer the nearest are as soon
 found where they lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and 0.27 for 600, 1.5 and 0.86 for 10,485).
@@ -74,7 +75,7 @@ class Passing:
         """Which of these rows pass, by their metadata and their key."""
         mask = evaluate(condition, filterable(rows))
         mask.flags.writeable = False
-        few = _FEW * int(np.count_nonzero(mask)) <= len(mask)
+        few = int(np.count_nonzero(mask)) <= max(FEW_ROWS, len(mask) // _FEW)
         numbers = np.flatnonzero(mask) if few else None
         if numbers is not None:
             numbers.flags.writeable = False
@@ -94,7 +95,7 @@ class Masks:
     def __init__(self, budget: int = MASK_BYTES, gathered: int = GATHERED_BYTES) -> None:
         self._passing = Remembered[Passing](budget, lambda passing: passing.nbytes)
         self._most = gathered
-        self._gathered = Remembered[Rounded](gathered, lambda rounded: rounded.rows.nbytes)
+        self._gathered = Remembered[Rounded](gathered, lambda rounded: rounded.nbytes)
 
     def get(self, shard: str, condition: Filter, rows: pa.Table) -> Passing:
         """Which rows pass. ``rows`` must be the same at every call for a shard."""
@@ -119,7 +120,7 @@ class Masks:
             every = rounded()
             if every is None or len(numbers) * every.rows.shape[1] > self._most:
                 return None
-            held = Rounded(every.rows[numbers], every.angle)
+            held = every.taken(numbers)
             self._gathered.put(name, held)
         return None if held is _ONCE else held
 

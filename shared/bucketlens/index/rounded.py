@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.vectors import Numbers, cosines_among, kth_highest
+from bucketlens.index.vectors import Numbers, cosines_among, inner_products, kth_highest
 from bucketlens.records import Vector
 
 Bytes = npt.NDArray[np.int8]
@@ -39,6 +39,11 @@ class Asked:
         return query_int8(self.vector)
 
     @cached_property
+    def inverse(self) -> float:
+        """One over the length of that."""
+        return 1 / max(float(np.linalg.norm(self.rounded.astype(np.float32))), 1.0)
+
+    @cached_property
     def turn(self) -> float:
         """The angle between the two, in radians: ``turn`` of one vector, in a third of the time."""
         form = self.rounded.astype(np.float32)
@@ -49,10 +54,23 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Rounded:
-    """(n, d) int8 rows, mapped or not, each within ``angle`` radians of the row it stands for."""
+    """(n, d) int8 rows, mapped or not, each within ``angle`` radians of the row it stands for. ``inverse`` (n,) is one
+    over their lengths, where that was reckoned: products are had in half the time of cosines."""
 
     rows: Bytes
     angle: float
+    inverse: npt.NDArray[np.float32] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory this takes, or maps."""
+        return self.rows.nbytes + (0 if self.inverse is None else self.inverse.nbytes)
+
+    def taken(self, numbers: Numbers) -> Rounded:
+        """A copy of these rows, and their lengths."""
+        rows = self.rows[numbers]
+        squares = np.einsum("nd,nd->n", rows, rows, dtype=np.int32, casting="safe")
+        return Rounded(rows, self.angle, np.asarray(1 / np.sqrt(np.maximum(squares, 1)), dtype=np.float32))
 
     def nearest(self, asked: Asked, groups: Sequence[Numbers], k: int) -> Numbers:
         """Of these groups of row numbers, each ascending, those that may be among the k nearest of all of them: every
@@ -62,11 +80,17 @@ class Rounded:
         so what lies behind the k-th by more than twice that is out. Of 50,000 rows that know nothing of the query about
         200 are left for k = 10. Takes half the time of float16, which has twice the bytes.
         """
-        cosines = np.concatenate([cosines_among(asked.rounded, self.rows, group) for group in groups])
+        cosines = np.concatenate([self._cosines(asked, group) for group in groups])
         rows = np.concatenate(groups)
         if len(rows) > k:
             rows = rows[cosines >= self.least(asked, kth_highest(cosines, k))]
         return np.sort(rows)
+
+    def _cosines(self, asked: Asked, group: Numbers) -> npt.NDArray[np.float32]:
+        if self.inverse is None or 2 * len(group) < len(self.rows):
+            return cosines_among(asked.rounded, self.rows, group)
+        every = inner_products(asked.rounded, self.rows) * (self.inverse * np.float32(asked.inverse))
+        return np.asarray(every if len(group) == len(every) else every[group], dtype=np.float32)
 
     def within(self, asked: Asked, apart: npt.NDArray[np.float32], k: int) -> int:
         """The same of rows of which it is known how far apart (1 - cosine) their rounded forms are from the query's,

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.effort import PROBES, Effort
+from bucketlens.index.mask import FEW_ROWS
 
 EXACT_BELOW = 20_000
 """Up to this many rows in all local parts together are scanned, whatever a graph would cost."""
-EXACT_FILTERED_BELOW = 50_000
+EXACT_FILTERED_BELOW = FEW_ROWS
 """The same with a filter, for which a graph is a detour: its candidates are nearest among all rows."""
 OVERSAMPLE = 3
 """Matching candidates per wanted hit that the graph is asked for."""
