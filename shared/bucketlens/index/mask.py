@@ -24,8 +24,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 MASK_BYTES = 32 * 2**20
 """Masks of all shards together: 22 filters at least over 1,048,576 rows."""
 FEW_ROWS, _FEW = 50_000, 20
-"""So many rows that pass, or one of so many, or fewer: the numbers of those are kept beside the mask. They take less
-than half of the bytes of a large shard's, and so many rows are scanned rather than found by a graph."""
+"""Up to so many rows that pass, or one of so many, their numbers are kept beside the mask: for so few a scan is better
+than a graph, and of a large shard the numbers take less than half of the mask's bytes."""
 LEAST_GATHERED, GATHERED_BYTES = 500, 32 * 2**20
 """Rows that are gathered for one filter at least, and bytes of them for all filters: of fewer the nearest are as soon
 found where they lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and 0.27 for 600, 1.5 and 0.86 for 10,485).
