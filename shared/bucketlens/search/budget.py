@@ -19,8 +19,8 @@ CELL_ROWS = 1_024
 """Rows of a cluster whose codes are read together, at most: clusters of equal rows may be of any size."""
 PLAIN_GAP = 256 * 1024
 """Bytes read along rather than asked for apart by a plain search, one near whose query rows match densely: it needs a
-small part of the budget. Ten hits among 262,144 photographs take 23 GETs and 5.6 MB so, at recall@10 0.997; with 128 KiB
-26 and 4.7 (0.998), with 512 KiB 20 and 6.4 (0.993)."""
+small part of the budget. Ten hits among 262,144 photographs take 23 GETs and 5.6 MB so, at recall@10 0.997; with
+128 KiB 26 and 4.7 (0.998), with 512 KiB 20 and 6.4 (0.993)."""
 PLAIN_GETS, PLAIN_EXCESS = 16, 15
 """For vectors of a plain search: requests besides one for each hit, and bytes read for each byte wanted."""
 CODES_EXCESS = 6
