@@ -162,7 +162,7 @@ def test_rows_of_a_filter_that_is_scanned_again_are_gathered() -> None:
         assert masks.gathered(replace(few, name=None), every) is None, "nothing is remembered of these rows"
 
 
-def test_what_is_gathered_has_an_end_and_takes_no_room_from_masks() -> None:
+def test_what_is_gathered_has_an_end_and_takes_no_room_from_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, table = Rounded(np.ones((9_000, 10), np.int8), 0.0), as_table([{"a": n} for n in range(100)])
     masks = Masks(budget=1_000_000, gathered=20_000)
     held = masks.get("s", parse({"a": 1}), table)
@@ -170,6 +170,8 @@ def test_what_is_gathered_has_an_end_and_takes_no_room_from_masks() -> None:
         few = passing("s", str(number), np.arange(600))
         assert [masks.gathered(few, lambda: rows) is None for _ in range(3)] == [True, False, False]
     assert masks.gathered(passing("s", "0", np.arange(600)), lambda: rows) is None, "the least recently used went"
-    many = passing("s", "many", np.arange(2_500))
-    assert all(masks.gathered(many, lambda: rows) is None for _ in range(3)), "too many"
+    monkeypatch.setattr(Rounded, "taken", None)
+    for count in (1_500, 2_500):  # the lengths take room, too
+        many = passing("s", str(count), np.arange(count))
+        assert all(masks.gathered(many, lambda: rows) is None for _ in range(3)), "too many, and never copied"
     assert masks.get("s", parse({"a": 1}), table) is held

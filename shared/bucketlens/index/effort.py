@@ -47,8 +47,8 @@ SOUGHT = 4_096
 the average tells: of 30,000 x 128 rows around 300 centres a walk for 32 finds 0.998, and 8 of these nothing near."""
 PROBES = (8, 16, 24, 32, 48, 64)
 """Numbers of clusters that are tried for a search by range. The rounds are the same; 64 clusters, and 600 of their rows
-rescored, hold 0.998 of ten neighbours of 262,144 photographs (35 GETs, 4.8 MB) and 0.985 of 1,048,576 (40, 6.2 MB), 36
-and 400 held 0.983 (26, 3.5 MB) and 0.955 (31, 4.9 MB), 72 and 800 of the million 0.987 (43, 7.0 MB)."""
+rescored, hold 0.998 of ten neighbours of 262,144 photographs and 0.985 of 1,048,576, 36 and 400 hold 0.983 and 0.955
+for about three quarters of the bytes, 72 and 800 of the million 0.987 for an eighth more."""
 
 _CHUNK = 16_384
 

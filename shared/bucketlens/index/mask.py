@@ -108,7 +108,7 @@ class Masks:
 
     def gathered(self, passing: Passing, rounded: Callable[[], Rounded | None]) -> Rounded | None:
         """The rounded rows of a filter's ``numbers``, side by side, from the second time on that they are asked for, if
-        that is worth it: they are scanned in 0.4 of the time that it takes where they lie. ``rounded`` gives all rows
+        that is worth it: a search among a tenth of 262,144 takes 0.4 of the time. ``rounded`` gives all rows
         of the shard, or None where there are none."""
         name, numbers = passing.name, passing.numbers
         if name is None or numbers is None or len(numbers) < LEAST_GATHERED:
@@ -118,7 +118,7 @@ class Masks:
             self._gathered.put(name, _ONCE)
         elif held is _ONCE:
             every = rounded()
-            if every is None or len(numbers) * every.rows.shape[1] > self._most:
+            if every is None or every.room(len(numbers)) > self._most:
                 return None
             held = every.taken(numbers)
             self._gathered.put(name, held)

@@ -66,6 +66,10 @@ class Rounded:
         """Memory this takes, or maps."""
         return self.rows.nbytes + (0 if self.inverse is None else self.inverse.nbytes)
 
+    def room(self, count: int) -> int:
+        """Memory that so many rows of these take once they are ``taken``."""
+        return count * (int(self.rows.shape[1]) + np.dtype(np.float32).itemsize)
+
     def taken(self, numbers: Numbers) -> Rounded:
         """A copy of these rows, and their lengths."""
         rows = self.rows[numbers]
