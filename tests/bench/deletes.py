@@ -1,8 +1,8 @@
 """Warm search with 30 % of the rows overwritten or deleted: ``python -m tests.bench.deletes [--rows R]``.
 
-The same queries in turn, each the best of three, on tables of the same rows: none changed; all of them deleted by the
-log, in segments of 100; half of them overwritten and half deleted by the log; and that absorbed, which reclaims
-them. Recall and staleness are told against brute force in float32.
+The same queries, one after the other as a server meets them, on tables of the same rows: none changed; all of them
+deleted by the log, in segments of 100; half of them overwritten and half deleted by the log; and that absorbed, which
+reclaims them. ``handler`` is the same from event to JSON. Recall and staleness are told against brute force in float32.
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import numpy as np
 from rich.progress import track
 
 from bucketlens.filters import ALWAYS
+from bucketlens.handlers.query import handler
 from bucketlens.pipelines.compact import Compact, compact
-from bucketlens.queries import Hit
+from bucketlens.pipelines.query import QueryTools
 from bucketlens.search.fuse import fuse
 from bucketlens.search.parts import search_view
-from bucketlens.search.view import View
 from bucketlens.settings import Settings
 from tests.bench.command import show, sized
 from tests.bench.folder import FolderStore, append, bury, reader
 from tests.bench.mixture import Mixture
+from tests.bench.warm_index import Timed, event_of, opened, view_of
 from tests.support.table import COLLECTION
 
 _K = 10
 _QUERIES = 200
-_REPEATS = 3
+_ROUNDS = 5
 _BULK = 20_000
 _CHANGED = 0.3
 
@@ -40,47 +39,58 @@ _CHANGED = 0.3
 @dataclass(frozen=True, slots=True)
 class _State:
     name: str
-    view: View
+    tools: QueryTools
     truth: list[set[str]]
     dead: frozenset[str]
 
 
 def measure(rows: int = 40_000, dimension: int = 256) -> list[dict[str, object]]:
-    """For each ``state``: ``recall``, ``stale`` hits, ``p50_ms``, its ``ratio`` to none changed, ``log_rows``."""
+    """For each ``state``: ``recall``, ``stale`` hits, ``p50_ms`` and its ``ratio`` to none changed, ``handler_ms`` and
+    ``handler_ratio``, ``log_rows``, ``shards``."""
     with tempfile.TemporaryDirectory(prefix="bench-deletes-") as folder:
         mixture = Mixture(dimension)
         states = _states(mixture, rows, Path(folder))
         queries = mixture.queries(_QUERIES)
-        spent: dict[str, list[float]] = {state.name: [] for state in states}
-        right, stale = dict.fromkeys(spent, 0), dict.fromkeys(spent, 0)
-        for number, query in enumerate(track(queries, "queries", transient=True)):
-            for state in states[number % len(states) :] + states[: number % len(states)]:
-                took, hits = min((_timed(state.view, query) for _ in range(_REPEATS)), key=lambda one: one[0])
-                spent[state.name].append(took)
-                right[state.name] += len({hit.key for hit in hits} & state.truth[number])
-                stale[state.name] += sum(hit.key in state.dead for hit in hits)
-        base = median(spent[states[0].name])
+        hits = [[_searched(state, query, Timed.empty()) for query in queries] for state in states]
+        searches, handlers = [Timed.empty() for _ in states], [Timed.empty() for _ in states]
+        for _ in track(range(_ROUNDS), "rounds", transient=True):
+            for state, searched, handled in zip(states, searches, handlers, strict=True):
+                for query in queries:
+                    _searched(state, query, searched)
+                for query in queries:
+                    _handled(state, query, handled)
+        base, whole = searches[0].told()["p50_ms"], handlers[0].told()["p50_ms"]
         return [
             {
                 "rows": rows,
                 "dimension": dimension,
                 "state": state.name,
-                "recall": right[state.name] / (_K * _QUERIES),
-                "stale": stale[state.name],
-                "p50_ms": median(spent[state.name]),
-                "ratio": median(spent[state.name]) / base,
-                "log_rows": sum(state.view.log.size),
-                "shards": len(state.view.shards),
+                "recall": sum(map(len, map(set.intersection, state.truth, found))) / (_K * _QUERIES),
+                "stale": sum(len(keys & state.dead) for keys in found),
+                "p50_ms": searched.told()["p50_ms"],
+                "ratio": searched.told()["p50_ms"] / base,
+                "handler_ms": handled.told()["p50_ms"],
+                "handler_ratio": handled.told()["p50_ms"] / whole,
+                "log_rows": sum(view_of(state.tools).log.size),
+                "shards": len(view_of(state.tools).shards),
             }
-            for state in states
+            for state, found, searched, handled in zip(states, hits, searches, handlers, strict=True)
         ]
 
 
-def _timed(view: View, query: np.ndarray) -> tuple[float, list[Hit]]:
-    """Milliseconds, and the hits."""
-    began = perf_counter()
-    hits = fuse(search_view(view, query, ALWAYS, _K, exact=False).found, _K, None, ())
-    return (perf_counter() - began) * 1000, hits
+def _searched(state: _State, query: np.ndarray, timed: Timed) -> set[str]:
+    """Keys of the hits."""
+    view = view_of(state.tools)
+    with timed:
+        hits = fuse(search_view(view, query, ALWAYS, _K, exact=False).found, _K, None, ())
+    return {hit.key for hit in hits}
+
+
+def _handled(state: _State, query: np.ndarray, timed: Timed) -> None:
+    event, handle = event_of(query, _K), handler(state.tools, lambda _: None)
+    with timed:
+        response = handle(event, None)
+    assert response["statusCode"] == 200, response
 
 
 def _states(mixture: Mixture, rows: int, folder: Path) -> list[_State]:
@@ -95,20 +105,21 @@ def _states(mixture: Mixture, rows: int, folder: Path) -> list[_State]:
     later = _truth(after, queries, gone)
 
     base = folder / "base"
-    append(FolderStore(base), first, range(rows), 1, each=_BULK)
-    _compact(FolderStore(base), folder / "first")
-    states = [_State("none changed", _local(FolderStore(base), folder / "r"), before, frozenset())]
+    append(FolderStore(base / "bucket"), first, range(rows), 1, each=_BULK)
+    _compact(base)
+    states = [_State("none changed", opened(base), before, frozenset())]
     for name in ("deleted in the log", "changed in the log", "absorbed"):
         store = FolderStore(folder / name / "bucket")
-        shutil.copytree(base, store.root)
+        shutil.copytree(base / "bucket", store.root)
         only = name == "deleted in the log"
         bury(store, (np.sort(chosen) if only else gone).tolist(), mixture.dimension, 2)
         if not only:
             append(store, second[over], over.tolist(), 2)
         if name == "absorbed":
-            _compact(store, folder / name / "compactor")
-        view = _local(store, folder / name / "reader")
-        states.append(_State(name, view, fewer if only else later, _keys(chosen if only else gone)))
+            _compact(folder / name)
+        tools = opened(folder / name)
+        assert view_of(tools).count
+        states.append(_State(name, tools, fewer if only else later, _keys(chosen if only else gone)))
     return states
 
 
@@ -126,19 +137,10 @@ def _truth(rows: np.ndarray, queries: np.ndarray, gone: np.ndarray) -> list[set[
     return [{f"images/{row:08}.jpg" for row in np.argpartition(-line, _K)[:_K].tolist()} for line in scores]
 
 
-def _compact(store: FolderStore, folder: Path) -> None:
-    tools = Compact(store, reader(store, folder), Settings("b", sweep_grace_s=10**6))
-    compact(COLLECTION, tools, now=datetime.now(UTC), nonce=folder.name)
-
-
-def _local(store: FolderStore, folder: Path) -> View:
-    """The present view, with every shard local and settled."""
-    view = reader(store, folder).view(COLLECTION, strong=True)
-    for entry in view.snapshot.manifest.shards:
-        for ref in entry.objects():
-            view.reach.files.path(ref)
-    assert view.count
-    return view
+def _compact(root: Path) -> None:
+    store = FolderStore(root / "bucket")
+    tools = Compact(store, reader(store, root / "compactor"), Settings("b", sweep_grace_s=10**6))
+    compact(COLLECTION, tools, now=datetime.now(UTC), nonce=root.name)
 
 
 def main() -> None:
@@ -151,6 +153,8 @@ def main() -> None:
             "stale hits": "{stale}",
             "p50 ms": "{p50_ms:.3f}",
             "ratio": "{ratio:.2f}",
+            "handler ms": "{handler_ms:.3f}",
+            "its ratio": "{handler_ratio:.2f}",
             "log rows": "{log_rows:,}",
             "shards": "{shards}",
         },

@@ -20,8 +20,7 @@ from bucketlens.search.parts import search_view
 from tests.bench.command import over_data
 from tests.bench.data import CACHE, Data, load
 from tests.bench.truth import K, recall, truth
-from tests.bench.warm_index import Timed, indexed, number_of, opened, resident_mb, view_of
-from tests.support.table import COLLECTION
+from tests.bench.warm_index import Timed, event_of, indexed, number_of, opened, resident_mb, view_of
 
 _WARM_UP = 20
 
@@ -42,7 +41,7 @@ def measure(
     searched, handled, found, told = Timed.empty(), Timed.empty(), list[list[int]](), list[dict[str, object]]()
     for number in range(-_WARM_UP, len(data.queries)):  # side by side: what disturbs one disturbs the other
         query = data.queries[number]
-        event = _event(query)
+        event = event_of(query, K)
         with searched:
             hits = fuse(search_view(view, query, ALWAYS, K, exact=False).found, K, None, ())
         with handled:
@@ -70,19 +69,6 @@ def measure(
 def _mean(data: Data, found: list[list[int]], right: np.ndarray) -> float:
     each = (recall(data.rows, query, *pair) for query, *pair in zip(data.queries, found, right, strict=True))
     return float(np.mean(list(each)))
-
-
-def _event(query: np.ndarray) -> dict[str, object]:
-    path = f"/collections/{COLLECTION}/search"
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json"},
-        "requestContext": {"http": {"method": "POST", "path": path}, "requestId": "bench"},
-        "body": json.dumps({"vector": [float(component) for component in query], "k": K}),
-        "isBase64Encoded": False,
-    }
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,6 +86,20 @@ def opened(root: Path) -> QueryTools:
 def view_of(tools: QueryTools) -> View:
     """The view every query uses."""
     return tools.views.view(COLLECTION, strong=False)
+
+
+def event_of(query: np.ndarray, k: int) -> dict[str, object]:
+    """A request for the k nearest rows, as the query function gets it."""
+    path = f"/collections/{COLLECTION}/search"
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": "POST", "path": path}, "requestId": "bench"},
+        "body": json.dumps({"vector": [float(component) for component in query], "k": k}),
+        "isBase64Encoded": False,
+    }
 
 
 def number_of(key: str) -> int:

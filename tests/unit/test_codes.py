@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bucketlens.index.block import Block
-from bucketlens.index.codes import Coded, encode, signs, width, words_of
+from bucketlens.index.coded import Coded
+from bucketlens.index.codes import encode, signs, width, words_of
 from bucketlens.index.pile import Pile
 
 
@@ -87,3 +88,39 @@ def test_a_pile_that_grew_finds_what_one_made_at_once_finds_while_the_one_before
             right = np.argsort(-(rows[:end].astype(np.float32) @ query), kind="stable")[:10]
             assert len(set(near.tolist()) & set(right.tolist())) >= 9
     assert np.array_equal(before.near(query, np.ones(2_000, bool), 100), first)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most"),
+    [(np.ones(128), 50), (np.arange(1, 129) ** -0.5, 150), (np.where(np.arange(128) < 16, 1, 0.02), 500)],
+)
+def test_what_cannot_come_up_to_a_cosine_is_left_out_and_hardly_anything_else(sizes: np.ndarray, most: int) -> None:
+    """Also where components differ much in size, so that bits tell less than they should: that was measured."""
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((300, 128))
+    drawn = (centres[rng.integers(0, 300, 30_060)] + 0.6 * rng.standard_normal((30_060, 128))) * sizes
+    logged, others, queries = np.split(unit(drawn).astype(np.float16), [8_000, 30_000])
+    pile = piled([logged])
+    held, right, found, left = logged.astype(np.float32), 0, 0, list[int]()
+    for query in queries.astype(np.float32):
+        least = float(np.sort(others.astype(np.float32) @ query)[-10])
+        near = pile.near(query, None, 250, least)
+        wanted = np.intersect1d(np.flatnonzero(held @ query >= least), pile.near(query, None, 250))
+        right, found = right + len(wanted), found + len(np.intersect1d(near, wanted))
+        left.append(len(near))
+        mask = np.arange(8_000) % 2 == 0
+        assert set(pile.near(query, mask, 250, least).tolist()) <= set(np.flatnonzero(mask).tolist())
+    assert found >= 0.97 * right > 0
+    assert np.mean(left) < most, "250 and some without it"
+
+
+def test_of_codes_that_were_not_measured_no_row_is_left_out() -> None:
+    rows = around(2_000, 64)
+    codes, coding = encode(rows)
+    coded, query = Coded(words_of(codes), coding.mean), rows[0].astype(np.float32)
+    assert np.array_equal(coded.nearest(query, None, 100, 0.99), coded.nearest(query, None, 100))
+
+
+def test_rows_that_are_all_the_same_are_measured_too() -> None:
+    pile = piled([np.repeat(around(1, 64), 500, axis=0)])
+    assert len(pile.near(pile.vectors[0].astype(np.float32), None, 100, 0.9)) == 500

@@ -14,7 +14,8 @@ import pyarrow as pa  # noqa: TID251
 from bucketlens.filters import Filter
 from bucketlens.index import columns
 from bucketlens.index.block import Block, Halves, Mask, keys_of
-from bucketlens.index.codes import Coded, Words, signs, words_of
+from bucketlens.index.coded import Coded
+from bucketlens.index.codes import signs, words_of, words_wide
 from bucketlens.index.mask import Passing
 from bucketlens.records import Vector
 
@@ -26,25 +27,26 @@ class _Room:
     rows: Halves
     used: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-    words: Words | None = None
-    mean: npt.NDArray[np.float32] | None = None
+    codes: Coded | None = None
     coded: int = 0
 
     def coded_to(self, count: int) -> Coded:
         """The first rows by their codes. Costs what was not coded before: about a second for 250,000 x 512.
 
-        The mean is that of the rows there were when it was first needed, at least half of those to come.
+        The mean is that of the rows there were when codes were first needed, at least half of those to come; and so are
+        the doubts.
         """
         with self.lock:
-            if self.mean is None:
-                self.mean = np.asarray(self.rows[:count].mean(axis=0, dtype=np.float32))
+            if self.codes is None:
+                mean = np.asarray(self.rows[:count].mean(axis=0, dtype=np.float32))
+                self.codes = Coded(np.empty((words_wide(len(mean)), len(self.rows)), dtype=np.uint64), mean)
             if self.coded < count:
-                words = words_of(signs(self.rows[self.coded : count], self.mean))
-                if self.words is None:
-                    self.words = np.empty((len(words), len(self.rows)), dtype=np.uint64)
-                self.words[:, self.coded : count] = words
+                codes = signs(self.rows[self.coded : count], self.codes.mean)
+                self.codes.words[:, self.coded : count] = words_of(codes)
+                if not self.coded:
+                    self.codes = self.codes.measured(self.rows[:count])
                 self.coded = count
-            return Coded(np.zeros((0, 0), np.uint64) if self.words is None else self.words[:, :count], self.mean)
+            return self.codes.first(count)
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,9 @@ class Pile:
         """Rows in memory are found by their codes."""
         return
 
-    def near(self, query: Vector, mask: Mask | None, count: int) -> npt.NDArray[np.int64]:
-        """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending, by codes.
-
-        These are made when they are first needed.
-        """
-        return self.room.coded_to(self.count).nearest(query, mask, count)
+    def near(self, query: Vector, mask: Mask | None, count: int, least: float | None = None) -> npt.NDArray[np.int64]:
+        """As ``Coded.nearest``. Codes are made when they are first needed."""
+        return self.room.coded_to(self.count).nearest(query, mask, count, least)
 
     def passing(self, condition: Filter) -> Passing:
         """Which rows pass a filter."""

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class Near(Protocol):
     """How rows are found by their codes."""
 
-    def __call__(self, query: Vector, mask: Mask | None, count: int) -> npt.NDArray[np.int64]:
-        """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending."""
+    def __call__(self, query: Vector, mask: Mask | None, count: int, least: float | None) -> npt.NDArray[np.int64]:
+        """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending; if ``least`` is given, only
+        rows whose cosine may be that or more."""
         ...
 
 

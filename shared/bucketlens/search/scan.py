@@ -34,38 +34,45 @@ class Found:
 
 def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *, exact: bool) -> list[Found]:
     """The k best rows of each part that count and pass the filter, fewer only when fewer match there; and rows that
-    equal the last of them, as ``ranked`` tells.
+    equal the last of them, as ``ranked`` tells. Of a part searched by codes, last, only those that come up to the k
+    best of the others.
 
     Scores are float32 cosines. A part searched by the exact path gives its true k best.
     """
     asked, every = Asked(query), [part.matching(filter) for part in parts]
     among = sum(one.count for one in every)
-    return [
-        _search(
-            one,
-            asked,
+    choices = [
+        choose(
+            len(one.part.live),
+            one.count,
             k,
-            choose(
-                len(one.part.live),
-                one.count,
-                k,
-                among=among,
-                filtered=filter != ALWAYS,
-                effort=one.part.effort if one.count else None,
-                has_codes=one.part.near is not None,
-                exact=exact,
-            ),
+            among=among,
+            filtered=filter != ALWAYS,
+            effort=one.part.effort if one.count else None,
+            has_codes=one.part.near is not None,
+            exact=exact,
         )
         for one in every
     ]
+    found = dict[int, Found]()
+    for number in sorted(range(len(every)), key=lambda number: choices[number].path is Path.CODES):
+        least = _kth(list(found.values()), k) if choices[number].path is Path.CODES else None
+        found[number] = _search(every[number], asked, k, choices[number], least)
+    return [found[number] for number in range(len(every))]
 
 
-def _search(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
+def _kth(found: Sequence[Found], k: int) -> float | None:
+    """The k-th highest score; None of fewer."""
+    scores = np.sort(np.concatenate([one.scores for one in found])) if len(found) != 1 else found[0].scores[::-1]
+    return float(scores[-k]) if len(scores) >= k else None
+
+
+def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: float | None = None) -> Found:
     part = matching.part
     candidates, scanned = list[Numbers](), 0
     if part.near is not None and choice.path is Path.CODES:
         mask = None if matching.whole else matching.mask
-        candidates, scanned = [part.near(asked.vector, mask, choice.candidates)], matching.count
+        candidates, scanned = [part.near(asked.vector, mask, choice.candidates, least)], matching.count
     elif choice.path is not Path.EXACT:
         candidates, scanned, choice = _approach(matching, asked, k, choice)
     if choice.path is Path.EXACT:
