@@ -35,8 +35,9 @@ def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_o
         filtered: bool = False,
         effort: Effort | None = WALK,
         exact: bool = False,
+        near: float = 0.0,
     ) -> Path:
-        return choose(rows, matching, k, among=among, filtered=filtered, effort=effort, exact=exact).path
+        return choose(rows, matching, k, among=among, filtered=filtered, effort=effort, exact=exact, near=near).path
 
     assert path(250_000, 250_000) is Path.GRAPH
     assert path(250_000, 250_000, exact=True) is Path.EXACT
@@ -50,6 +51,7 @@ def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_o
     assert path(250_000, 250_000, effort=clusters) is Path.CLUSTERS
     assert path(250_000, 100_000, effort=clusters) is Path.GRAPH, "so many deleted rows may leave clusters empty"
     assert path(250_000, 240_000, filtered=True, effort=clusters) is Path.GRAPH, "so may a filter"
+    assert path(250_000, 240_000, filtered=True, effort=clusters, near=0.9) is Path.CLUSTERS, "which is not so here"
     assert path(60_000, 60_000, k=1_000) is Path.EXACT, "the graph would visit a large share"
 
 
@@ -71,6 +73,18 @@ def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_cl
     assert (choice.candidates, choice.beside) == (96, 2_000), (
         "where a walk alone does, a filter may still need clusters"
     )
+
+
+def test_where_many_rows_near_the_query_match_a_filter_a_walk_goes_to_the_rank_where_the_last_hit_is_expected() -> None:
+    def chosen(near: float, k: int = 10) -> tuple[int, int]:
+        walk = Effort(96, 500, 0.995)
+        choice = choose(10**6, 10**5, k, among=10**5, filtered=True, effort=walk, exact=False, near=near)
+        return choice.candidates, choice.beside
+
+    assert chosen(0.39) == (301, 2_000), "as if it knew nothing"
+    assert chosen(0.5) == (96 + 2 * (33 - 10), 500)
+    assert chosen(1.0) == (96 + 2 * (17 - 10), 500)
+    assert chosen(0.5, 100) == (3 * 100 * 2 + 1, 5_000), "three for each hit"
 
 
 def test_graphs_that_share_the_rows_are_asked_for_fewer_but_not_in_proportion() -> None:

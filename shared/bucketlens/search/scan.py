@@ -15,7 +15,17 @@ from bucketlens.index.rounded import Asked
 from bucketlens.index.vectors import Numbers, ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Matching, Part
-from bucketlens.search.plan import BESIDE_CLUSTERS, LEAST_ROUNDED, Choice, Path, choose, enough, wider
+from bucketlens.search.plan import (
+    BESIDE_CLUSTERS,
+    EXACT_FILTERED_BELOW,
+    LEAST_ROUNDED,
+    NEAR_ROWS,
+    Choice,
+    Path,
+    choose,
+    enough,
+    wider,
+)
 
 _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
@@ -51,6 +61,7 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
             effort=one.part.effort if one.count else None,
             has_codes=one.part.near is not None,
             exact=exact,
+            near=_near_share(one, asked) if filter != ALWAYS and among > EXACT_FILTERED_BELOW and not exact else 0.0,
         )
         for one in every
     ]
@@ -59,6 +70,14 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
         least = _kth(list(found.values()), k) if choices[number].path is Path.CODES else None
         found[number] = _search(every[number], asked, k, choices[number], least)
     return [found[number] for number in range(len(every))]
+
+
+def _near_share(matching: Matching, asked: Asked) -> float:
+    """Of the rows of the clusters nearest to the query the share that match; 0 where there are no clusters."""
+    head, mask = matching.part.source.head, matching.mask
+    spans = head.near(asked, None, NEAR_ROWS, BESIDE_CLUSTERS) if head else []
+    rows = sum(end - first for first, end in spans)
+    return sum(int(np.count_nonzero(mask[first:end])) for first, end in spans) / rows if rows else 0.0
 
 
 def _kth(found: Sequence[Found], k: int) -> float | None:
