@@ -59,8 +59,8 @@ PROBED_ROWS = 200
 DENSE = 0.2
 """Where at least this share of the rows of the nearest clusters match, with a filter or without, a cold search seeks k
 hits as so many more of all rows, and no harder: with a filter that half of a million photographs pass, 29 to 32
-requests find as much (0.965 to 0.970 of ten neighbours) as 27 without. Elsewhere the nearest clusters may hold none that is near.
-"""
+requests find as much (0.965 to 0.970 of ten neighbours) as 27 without. Elsewhere the nearest clusters may hold none
+that is near."""
 SPARSE_ROWS = 4_000
 """Matching rows a cold search wants the codes of there."""
 CODED_CANDIDATES = 600
