@@ -36,3 +36,26 @@ def test_many_small_values_with_long_names_stay_within_the_budget() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 400_000
+
+
+def test_a_value_is_wanted_from_the_second_time_on_if_it_would_have_been_kept_since_the_first() -> None:
+    kept = Remembered[bytes](10_000, len)
+    assert [kept.wanted(("s", "a"), 100) for _ in range(3)] == [False, True, True]
+    assert [kept.wanted(("s", "b"), 10_000) for _ in range(3)] == [False] * 3, "no room for that"
+    kept.put(("s", "a"), b"x" * 100)
+    assert kept.get(("s", "a")) is not None
+
+
+def test_values_that_do_not_fit_in_together_do_not_drive_one_another_out() -> None:
+    kept = Remembered[bytes](12_000, len)
+    made = list[str]()
+    for _ in range(20):
+        for name in ("a", "b", "c"):
+            if kept.get(("s", name)) is None and kept.wanted(("s", name), 4_000):
+                kept.put(("s", name), b"x" * 4_000)
+                made.append(name)
+    assert made == ["a", "b"]
+    for _ in range(3):  # but nobody asks for these any more
+        if kept.get(("s", "d")) is None and kept.wanted(("s", "d"), 4_000):
+            kept.put(("s", "d"), b"x" * 4_000)
+    assert kept.get(("s", "d")) is not None

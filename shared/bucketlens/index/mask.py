@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,23 +13,11 @@ import pyarrow as pa  # noqa: TID251
 import pyarrow.compute as pc  # noqa: TID251
 
 from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
-from bucketlens.index.block import filterable
 from bucketlens.index.columns import Type, arrow_type, column_name
-from bucketlens.index.remembered import Name, Remembered
-from bucketlens.index.rounded import Rounded
+from bucketlens.index.ordered import Bound, Ordered
 from bucketlens.values import as_instant
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-
-MASK_BYTES = 32 * 2**20
-"""Masks of all shards together: 22 filters at least over 1,048,576 rows."""
-FEW_ROWS, _FEW = 50_000, 20
-"""Up to so many rows that pass, or one of so many, their numbers are kept beside the mask: for so few a scan is better
-than a graph, and of a large shard the numbers take less than half of the mask's bytes."""
-LEAST_GATHERED, GATHERED_BYTES = 500, 32 * 2**20
-"""Rows that are gathered for one filter at least, and bytes of them for all filters: of fewer the nearest are as soon
-found where they lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and 0.27 for 600, 1.5 and 0.86 for 10,485).
-A scan of 50,000 x 512, the longest, has 25 MiB."""
 
 _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = {
     "eq": pc.equal,
@@ -40,103 +28,75 @@ _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = 
 }
 
 
-def evaluate(condition: Filter, table: pa.Table) -> Mask:
+Orders: TypeAlias = Callable[[str], Ordered | None]
+"""The rows in the order of a column, by its name, if that is known."""
+
+
+def evaluate(condition: Filter, table: pa.Table, orders: Orders | None = None) -> Mask:
     """Which rows pass, shape (table.num_rows,), writable.
 
     A missing column is a field that no row has; of columns with the same name any may match; columns that are no
-    metadata are ignored. Cost: one pass over each column a condition names, one byte per row and condition.
+    metadata are ignored. Cost: one pass over each column a condition names, one byte per row and condition; where the
+    rows of the table are known in ``orders`` of a column, its bounds take no pass.
     """
     match condition:
         case And(parts):
-            return _all(parts, table)
+            return _all(parts, table, orders)
         case Or(parts):
-            return ~_all(tuple(Not(part) for part in parts), table)
+            return ~_all(tuple(Not(part) for part in parts), table, orders)
         case Not(part):
-            return ~evaluate(part, table)
+            return ~evaluate(part, table, orders)
         case Present(field, present):
             return _present(field, table) if present else ~_present(field, table)
         case Compare(field, op, value):
-            return _compared(field, op, value, table)
+            bounded = _bounded((condition,), table, orders)[0]
+            return bounded[0] if bounded else _compared(field, op, value, table)
         case Among(field, values):
             return _among(field, values, table)
 
 
-@dataclass(frozen=True, slots=True)
-class Passing:
-    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending. Read-only.
-    ``name`` is that of the filter over these rows, where it is remembered."""
-
-    mask: Mask
-    numbers: npt.NDArray[np.int64] | None
-    name: Name | None = None
-
-    @classmethod
-    def of(cls, condition: Filter, rows: pa.Table) -> Passing:
-        """Which of these rows pass, by their metadata and their key."""
-        mask = evaluate(condition, filterable(rows))
-        mask.flags.writeable = False
-        few = int(np.count_nonzero(mask)) <= max(FEW_ROWS, len(mask) // _FEW)
-        numbers = np.flatnonzero(mask) if few else None
-        if numbers is not None:
-            numbers.flags.writeable = False
-        return cls(mask, numbers)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory this takes."""
-        return self.mask.nbytes + (0 if self.numbers is None else self.numbers.nbytes)
-
-
-class Masks:
-    """What filters say of the rows of shards, which never change, within ``budget`` bytes; and the rows themselves of
-    those that are scanned again and again, within ``gathered`` bytes. Thread-safe: who asks at the same time may
-    compute the same."""
-
-    def __init__(self, budget: int = MASK_BYTES, gathered: int = GATHERED_BYTES) -> None:
-        self._passing = Remembered[Passing](budget, lambda passing: passing.nbytes)
-        self._most = gathered
-        self._gathered = Remembered[Rounded](gathered, lambda rounded: rounded.nbytes)
-
-    def get(self, shard: str, condition: Filter, rows: pa.Table) -> Passing:
-        """Which rows pass. ``rows`` must be the same at every call for a shard."""
-        name = shard, repr(condition)  # of two equal filters one may mean the number 1 and the other True
-        passing = self._passing.get(name)
-        if passing is None:
-            passing = replace(Passing.of(condition, rows), name=name)
-            self._passing.put(name, passing)
-        return passing
-
-    def gathered(self, passing: Passing, rounded: Callable[[], Rounded | None]) -> Rounded | None:
-        """The rounded rows of a filter's ``numbers``, side by side, from the second time on that they are asked for, if
-        that is worth it: a search among a tenth of 262,144 takes 0.4 of the time. ``rounded`` gives all rows
-        of the shard, or None where there are none."""
-        name, numbers = passing.name, passing.numbers
-        if name is None or numbers is None or len(numbers) < LEAST_GATHERED:
-            return None
-        held = self._gathered.get(name)
-        if held is None:
-            self._gathered.put(name, _ONCE)
-        elif held is _ONCE:
-            every = rounded()
-            if every is None or every.room(len(numbers)) > self._most:
-                return None
-            held = every.taken(numbers)
-            self._gathered.put(name, held)
-        return None if held is _ONCE else held
-
-
-_ONCE = Rounded(np.zeros((0, 0), np.int8), 0.0)
-"""In the place of rows that were asked for once."""
-
-
-def _all(parts: tuple[Filter, ...], table: pa.Table) -> Mask:
+def _all(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) -> Mask:
+    bounded, others = _bounded(parts, table, orders)
     found: Mask | None = None
-    for part in parts:
-        passing = evaluate(part, table)
+    for passing in chain(bounded, (evaluate(part, table, orders) for part in others)):
         found = passing if found is None else np.bitwise_and(found, passing, out=found)
         if not found.any():
             break
     return np.ones(table.num_rows, np.bool_) if found is None else found
+
+
+def _bounded(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) -> tuple[list[Mask], Sequence[Filter]]:
+    """Masks of the bounds on columns whose order is known, one for all bounds of a column; and the other parts."""
+    if orders is None:
+        return [], parts
+    bounds, others = dict[str, list[tuple[Bound, Filter]]](), list[Filter]()
+    for part in parts:
+        column, bound = _bound(part, table)
+        if bound is None:
+            others.append(part)
+        else:
+            bounds.setdefault(column, []).append((bound, part))
+    found = list[Mask]()
+    for column, each in bounds.items():
+        if (order := orders(column)) is not None:
+            found.append(order.within([bound for bound, _ in each]))
+        else:
+            others += [part for _, part in each]
+    return found, others
+
+
+def _bound(part: Filter, table: pa.Table) -> tuple[str, Bound | None]:
+    """The one column with numbers or instants that a condition bounds, and how; None if it is no such condition."""
+    if not isinstance(part, Compare) or isinstance(part.value, bool):
+        return "", None
+    instant = as_instant(part.value) if isinstance(part.value, str) else None
+    column = column_name(Type.NUMBER if instant is None else Type.INSTANT, part.field)
+    listed = table.schema.get_all_field_indices(column_name(Type.LIST, part.field))
+    if len(table.schema.get_all_field_indices(column)) != 1 or (instant is not None and listed):
+        return column, None
+    if isinstance(part.value, float):
+        return column, Bound(part.op, part.value)
+    return column, None if instant is None else Bound(part.op, pa.scalar(instant, arrow_type(Type.INSTANT)).value)
 
 
 def _present(field: str, table: pa.Table) -> Mask:

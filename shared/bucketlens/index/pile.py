@@ -16,7 +16,7 @@ from bucketlens.index import columns
 from bucketlens.index.block import Block, Halves, Mask, keys_of
 from bucketlens.index.coded import Coded
 from bucketlens.index.codes import signs, words_of, words_wide
-from bucketlens.index.mask import Passing
+from bucketlens.index.masks import Passing
 from bucketlens.records import Vector
 
 

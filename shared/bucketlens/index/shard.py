@@ -19,7 +19,7 @@ from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
-from bucketlens.index.mask import Masks, Passing
+from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect

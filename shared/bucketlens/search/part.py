@@ -14,7 +14,7 @@ from bucketlens.index.block import Block, Halves, Mask
 from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
-from bucketlens.index.mask import Passing
+from bucketlens.index.masks import Passing
 from bucketlens.index.rounded import Asked, Rounded
 from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.effort import PROBES, Effort
-from bucketlens.index.mask import FEW_ROWS
+from bucketlens.index.masks import FEW_ROWS
 
 EXACT_BELOW = 20_000
 """Up to this many rows in all local parts together are scanned, whatever a graph would cost."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from bucketlens.errors import Corrupt
-from bucketlens.index.mask import Masks
+from bucketlens.index.masks import Masks
 from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.hydrate import Hydrator

@@ -1,0 +1,48 @@
+"""Rows within bounds, found in the order of a column."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa  # noqa: TID251
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bucketlens.filters import Op
+from bucketlens.index.ordered import Bound, Ordered
+
+NUMBERS = st.sampled_from([None, float("nan"), float("-inf"), -1.5, -0.0, 0.0, 1.0, 2.0, float("inf")])
+OPS: st.SearchStrategy[Op] = st.sampled_from(["eq", "gt", "gte", "lt", "lte"])
+RELATIONS = {"eq": np.equal, "gt": np.greater, "gte": np.greater_equal, "lt": np.less, "lte": np.less_equal}
+
+
+@given(
+    st.lists(st.lists(NUMBERS, max_size=6), max_size=4),
+    st.lists(st.tuples(OPS, NUMBERS.filter(lambda number: number == number and number is not None)), max_size=3),
+)
+def test_rows_within_bounds_are_those_that_a_pass_over_the_column_finds(
+    chunks: list[list[float | None]], bounds: list[tuple[Op, float]]
+) -> None:
+    cells = pa.chunked_array([pa.array(chunk, pa.float64()) for chunk in chunks], pa.float64())
+    order = Ordered.of(cells)
+    numbers = np.array([np.nan if cell is None else cell for chunk in chunks for cell in chunk], dtype=np.float64)
+    expected = ~np.isnan(numbers)
+    for op, value in bounds:
+        expected &= RELATIONS[op](numbers, value)
+    mask = order.within([Bound(op, value) for op, value in bounds])
+    assert mask.tolist() == expected.tolist()
+    assert order.nbytes <= Ordered.room(len(numbers))
+
+
+@pytest.mark.parametrize("count", [0, 3, 40, 90, 100])
+def test_few_rows_or_many_are_found_and_the_mask_is_its_owners(count: int) -> None:
+    cells = pa.chunked_array([pa.array([*range(100), None], pa.float64())])
+    mask = Ordered.of(cells).within([Bound("lt", count)])
+    assert np.flatnonzero(mask).tolist() == list(range(count))
+    mask[0] = True
+
+
+def test_instants_are_in_order_by_the_microsecond() -> None:
+    instants = pa.array([1_700_000_000_000_001, None, 1_700_000_000_000_000], pa.timestamp("us", "UTC"))
+    cells = pa.chunked_array([instants])
+    assert Ordered.of(cells).within([Bound("gt", 1_700_000_000_000_000)]).tolist() == [True, False, False]
