@@ -82,8 +82,8 @@ def _near_share(matching: Matching, asked: Asked) -> float:
 
 def _kth(found: Sequence[Found], k: int) -> float | None:
     """The k-th highest score; None of fewer."""
-    scores = np.sort(np.concatenate([one.scores for one in found])) if len(found) != 1 else found[0].scores[::-1]
-    return float(scores[-k]) if len(scores) >= k else None
+    scores = sorted((score for one in found for score in one.scores.tolist()), reverse=True)
+    return scores[k - 1] if len(scores) >= k else None
 
 
 def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: float | None = None) -> Found:
