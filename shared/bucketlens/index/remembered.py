@@ -41,14 +41,14 @@ class Remembered(Generic[T]):
         """Whether this was called for the name before, and a value of so many bytes, had it been kept then, would still
         be here: what was used since leaves it room. So a value is not made to be dropped before it is used."""
         with self._lock:
-            since, before = _entry(name), name in self._held
+            room = self._budget - size - _entry(name) if name in self._held else -1
             for other, (_, taken) in reversed(self._held.items()):
-                if other == name:
+                if other == name or room < 0:
                     break
-                since += taken
+                room -= taken
             self._bytes -= self._held.pop(name, (None, 0))[1]
             self._keep(name, None, _entry(name))
-            return before and since + size <= self._budget
+            return room >= 0
 
     def put(self, name: Name, value: T) -> None:
         """Keep the value in the place of any other of that name, unless it is larger than all the room."""
