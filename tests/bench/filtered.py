@@ -2,8 +2,8 @@
 
 Filters that exactly so many rows match, which know nothing of the vectors (``independent``), match rows around the
 query (``correlated``), or rows at the far end of the space (``anti``). Recall is against brute force over the matching
-rows as they are stored. Each query is asked twice: the first time the filter's mask is evaluated, the second time it is
-remembered.
+rows as they are stored. Each query is asked without a filter, untimed and timed, and twice with it: the first time the
+filter's mask is evaluated, the second time it is remembered.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def measure(
             recalls, exact, short = list[float](), 0, 0
             for query, scored in zip(data.queries, scores, strict=True):
                 condition, matching = _filter(data, query, count, relation)
-                for timed, asked in ((plain, ALWAYS), (first, condition), (second, condition)):
+                turns = (Timed.empty(), ALWAYS), (plain, ALWAYS), (first, condition), (second, condition)
+                for timed, asked in turns:
                     with timed:
                         searched = search_view(view, query, asked, K, exact=False)
                         hits = fuse(searched.found, K, None, ())
