@@ -114,6 +114,45 @@ def test_what_cannot_come_up_to_a_cosine_is_left_out_and_hardly_anything_else(si
     assert np.mean(left) < most, "250 and some without it"
 
 
+def grown(pile: Pile, rows: np.ndarray) -> Pile:
+    return pile.plus([Block(piled([rows]).rows, rows)])
+
+
+def kept(pile: Pile, others: np.ndarray, queries: np.ndarray) -> float:
+    """The share of rows that come up to the tenth of the others and are left, of those that codes alone find."""
+    right = found = 0
+    for query in queries.astype(np.float32):
+        least = float(np.sort(others.astype(np.float32) @ query)[-10])
+        good = np.flatnonzero(pile.vectors.astype(np.float32) @ query >= least)
+        wanted = np.intersect1d(good, pile.near(query, None, 250))
+        right += len(wanted)
+        found += len(np.intersect1d(pile.near(query, None, 250, least), wanted))
+    return found / right
+
+
+def sized(count: int, power: float, seed: int) -> np.ndarray:
+    """Rows anywhere, with components of falling size."""
+    rows = np.random.default_rng(seed).standard_normal((count, 128)) * np.arange(1.0, 129) ** power
+    return unit(rows).astype(np.float16)
+
+
+def test_copies_among_the_rows_do_not_make_codes_look_surer_than_they_are() -> None:
+    copies = np.repeat(sized(400, -0.3, 1), 12, axis=0)
+    pile = piled([copies])
+    pile.near(copies[0].astype(np.float32), None, 250)
+    assert kept(pile, sized(20_000, -0.3, 3), sized(60, -0.3, 4)) >= 0.95
+
+
+def test_rows_of_another_kind_that_come_later_are_measured_too() -> None:
+    pile = piled([sized(4_000, 0, 1)])
+    pile = grown(pile, sized(10, 0, 1))  # into twice the room
+    pile.near(pile.vectors[0].astype(np.float32), None, 250)
+    room = pile.room
+    pile = grown(pile, sized(3_500, -1, 2))
+    assert pile.room is room
+    assert kept(pile, sized(20_000, -1, 3), sized(60, -1, 4)) >= 0.95
+
+
 def test_of_codes_that_were_not_measured_no_row_is_left_out() -> None:
     rows = around(2_000, 64)
     codes, coding = encode(rows)

@@ -20,7 +20,8 @@ from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Rounded
 from bucketlens.records import Metadata, Value
 
-DATES = ["2024-05-01", "2024-05-01T00:00Z", "2024-05-01T02:00:00+02:00", "2025-01-01"]
+FAR = [f"9999-12-31T23:59:59.99999{last}Z" for last in (0, 8, 9)]
+DATES = [*FAR, "2024-05-01", "2024-05-01T00:00Z", "2024-05-01T02:00:00+02:00", "2025-01-01"]
 TEXTS = st.sampled_from(["", "a", "b", "é", "1", "true", "2024-05", *DATES])
 ODD_NUMBERS = st.sampled_from([float("nan"), float("inf"), 1, 2**53 + 1])
 NUMBERS = st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0, 2.0**53])
@@ -98,6 +99,13 @@ def test_fields_nobody_has_match_only_negations() -> None:
     assert not evaluate(parse({"width": 1}), table).any()
     assert not evaluate(parse({"width": {"$exists": True}}), table).any()
     assert evaluate(parse({"width": {"$ne": 1}}), table).all()
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_both_zeros_are_one_number(zero: float) -> None:
+    table = as_table([{"a": 0.0}, {"a": -0.0}, {"a": 1.0}])
+    for condition in (Among("a", (zero,)), Compare("a", "eq", zero)):
+        assert evaluate(condition, table).tolist() == [True, True, False]
 
 
 def test_the_empty_filter_passes_every_row_and_an_empty_table_has_none() -> None:

@@ -43,6 +43,10 @@ def test_few_rows_or_many_are_found_and_the_mask_is_its_owners(count: int) -> No
 
 
 def test_instants_are_in_order_by_the_microsecond() -> None:
-    instants = pa.array([1_700_000_000_000_001, None, 1_700_000_000_000_000], pa.timestamp("us", "UTC"))
-    cells = pa.chunked_array([instants])
-    assert Ordered.of(cells).within([Bound("gt", 1_700_000_000_000_000)]).tolist() == [True, False, False]
+    """Also where no float tells them apart: at the end of the year 9999."""
+    for last in (1_700_000_000_000_000, 253_402_300_799_999_998):
+        instants = pa.array([last + 1, None, last], pa.timestamp("us", "UTC"))
+        order = Ordered.of(pa.chunked_array([instants]))
+        assert order.within([Bound("gt", last)]).tolist() == [True, False, False]
+        assert order.within([Bound("eq", last)]).tolist() == [False, False, True]
+        assert order.within([]).tolist() == [True, False, True]

@@ -59,3 +59,20 @@ def test_values_that_do_not_fit_in_together_do_not_drive_one_another_out() -> No
         if kept.get(("s", "d")) is None and kept.wanted(("s", "d"), 4_000):
             kept.put(("s", "d"), b"x" * 4_000)
     assert kept.get(("s", "d")) is not None
+
+
+def test_what_another_has_kept_meanwhile_stays() -> None:
+    kept = Remembered[bytes](10_000, len)
+    assert [kept.wanted(("s", "a"), 100) for _ in range(2)] == [False, True]
+    kept.put(("s", "a"), b"x" * 100)
+    assert not kept.wanted(("s", "a"), 100)
+    assert kept.get(("s", "a")) is not None
+
+
+def test_what_was_asked_for_long_ago_is_as_good_as_never() -> None:
+    kept = Remembered[bytes](10**8, len)
+    for others, again in ((900, True), (1_100, False)):
+        kept.wanted(("s", "a"), 100)
+        for number in range(others):
+            kept.wanted(("s", f"{others}-{number}"), 100)
+        assert kept.wanted(("s", "a"), 100) is again

@@ -20,10 +20,11 @@ from bucketlens.records import Vector
 _COMPARED = 16_384
 """Rows compared at once: what is made of them stays in the cache of a core."""
 _ASKING, _AMONG, _NEAREST = 64, 16_384, 10
-_SURE = 0.995
+_SURE, _LEAST_DOUBT = 0.995, 2.576
 """Doubts are measured with so many rows that ask for so many nearest of a sample of so many, and are what such a share
-of these pairs stays within. Then of the log's hits for other queries 0.994 (rows around 2,000 centres) to 0.997
-(photographs) are within, and 0.98 or more where components differ in size by a hundred times."""
+of these pairs stays within, but no less than it takes of a normal distribution: copies tell nothing. Then of the log's
+hits for other queries 0.994 (rows around 2,000 centres) to 0.997 (photographs) are within, and 0.98 or more where
+components differ in size by a hundred times."""
 _LEAST = 1e-9
 
 
@@ -55,7 +56,7 @@ class Coded:
             for near in np.argpartition(-cosines, _NEAREST)[:_NEAREST].tolist():
                 told, spread = self._told(among[row], float(cosines[near]))
                 off.append((int(np.bitwise_count(words[:, near] ^ words[:, row]).sum()) - told) / spread)
-        return Coded(self.words, self.mean, float(np.quantile(off, _SURE)))
+        return Coded(self.words, self.mean, max(_LEAST_DOUBT, float(np.quantile(off, _SURE))))
 
     def nearest(
         self, query: Vector, mask: Mask | None, count: int, least: float | None = None

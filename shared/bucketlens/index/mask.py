@@ -123,7 +123,7 @@ def _among(field: str, values: tuple[Operand, ...], table: pa.Table) -> Mask:
     numbers = [value for value in values if isinstance(value, float)]
     wanted: dict[Type, list[Any]] = {
         Type.BOOL: [value for value in values if isinstance(value, bool)],
-        Type.NUMBER: [*numbers, -0.0] if 0.0 in numbers else numbers,  # is_in tells the two zeros apart
+        Type.NUMBER: [*numbers, 0.0, -0.0] if 0.0 in numbers else numbers,  # is_in tells the two zeros apart
         Type.TEXT: [text for text, instant in zip(texts, instants, strict=True) if instant is None],
         Type.INSTANT: [instant for instant in instants if instant is not None],
     }

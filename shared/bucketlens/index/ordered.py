@@ -17,24 +17,25 @@ class Bound:
     """What a number, or an instant in microseconds, must be: in relation ``op`` to ``value``."""
 
     op: Op
-    value: float
+    value: float | int
 
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
     """All n ``rows`` of a column in ascending order of their m ``numbers``; last, in any order, the n - m without."""
 
-    numbers: npt.NDArray[np.float64]
+    numbers: npt.NDArray[np.float64] | npt.NDArray[np.int64]
     rows: npt.NDArray[np.uint32]
 
     @classmethod
     def of(cls, cells: pa.ChunkedArray) -> Ordered:
-        """Cells are numbers, or instants in microseconds, or null. Takes 60 ms for a million."""
+        """Cells are numbers, or instants, which become microseconds, or null. Takes 60 ms for a million."""
         plain = cells.cast(pa.int64()) if pa.types.is_timestamp(cells.type) else cells
-        numbers = np.concatenate([np.zeros(0), *(chunk.to_numpy(zero_copy_only=False) for chunk in plain.chunks)])
-        rows = np.argsort(numbers)  # not numbers come last
-        count = len(numbers) - int(np.count_nonzero(np.isnan(numbers)))
-        return cls(numbers[rows[:count]], rows.astype(np.uint32))
+        numbers = plain.fill_null(0).combine_chunks().to_numpy(zero_copy_only=False)
+        told = cells.is_valid().combine_chunks().to_numpy(zero_copy_only=False) & ~np.isnan(numbers)
+        having = np.flatnonzero(told)
+        having = having[np.argsort(numbers[having])]
+        return cls(numbers[having], np.concatenate([having, np.flatnonzero(~told)]).astype(np.uint32))
 
     @staticmethod
     def room(count: int) -> int:

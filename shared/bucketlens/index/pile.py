@@ -19,6 +19,9 @@ from bucketlens.index.codes import signs, words_of, words_wide
 from bucketlens.index.masks import Passing
 from bucketlens.records import Vector
 
+_GROWN = 1.25
+"""What is told of all rows is told again when there are so many times as many."""
+
 
 @dataclass(slots=True)
 class _Room:
@@ -29,12 +32,13 @@ class _Room:
     lock: threading.Lock = field(default_factory=threading.Lock)
     codes: Coded | None = None
     coded: int = 0
+    measured: int = 0
 
     def coded_to(self, count: int) -> Coded:
         """The first rows by their codes. Costs what was not coded before: about a second for 250,000 x 512.
 
-        The mean is that of the rows there were when codes were first needed, at least half of those to come; and so are
-        the doubts.
+        The mean is that of the rows there were when codes were first needed, at least half of those to come. The doubt
+        is measured again when a quarter has come.
         """
         with self.lock:
             if self.codes is None:
@@ -43,9 +47,9 @@ class _Room:
             if self.coded < count:
                 codes = signs(self.rows[self.coded : count], self.codes.mean)
                 self.codes.words[:, self.coded : count] = words_of(codes)
-                if not self.coded:
-                    self.codes = self.codes.measured(self.rows[:count])
                 self.coded = count
+            if self.measured * _GROWN < count:
+                self.codes, self.measured = self.codes.measured(self.rows[:count]), count
             return self.codes.first(count)
 
 

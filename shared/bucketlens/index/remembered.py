@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,6 +13,8 @@ T = TypeVar("T")
 Name = tuple[str, str]
 """A shard's id, and what was asked of it."""
 
+_LATELY = 1_000
+"""Others that were used since, at most: to look through more takes longer than to wait for the next time."""
 _OBJECTS = 1_000
 """Bytes an entry takes besides its name and what ``size`` tells of it: more than was measured of the smallest."""
 
@@ -38,14 +41,19 @@ class Remembered(Generic[T]):
             return value
 
     def wanted(self, name: Name, size: int) -> bool:
-        """Whether this was called for the name before, and a value of so many bytes, had it been kept then, would still
-        be here: what was used since leaves it room. So a value is not made to be dropped before it is used."""
+        """Whether this was called for the name lately, and a value of so many bytes, had it been kept then, would still
+        be here: what was used since leaves it room. So a value is not made to be dropped before it is used. Not where
+        there is a value by now."""
         with self._lock:
+            if self._held.get(name, (None, 0))[0] is not None:
+                return False
             room = self._budget - size - _entry(name) if name in self._held else -1
-            for other, (_, taken) in reversed(self._held.items()):
+            for other, (_, taken) in islice(reversed(self._held.items()), _LATELY):
                 if other == name or room < 0:
                     break
                 room -= taken
+            else:
+                room = -1
             self._bytes -= self._held.pop(name, (None, 0))[1]
             self._keep(name, None, _entry(name))
             return room >= 0

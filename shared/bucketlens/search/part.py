@@ -148,6 +148,12 @@ class Matching:
             return self.part.count
         return int(np.count_nonzero(self.mask)) if self.passing.numbers is None else len(self.numbers)
 
+    def within(self, first: int, end: int) -> int:
+        """How many of the rows from ``first`` up to ``end``."""
+        if self.passing is None or self.passing.numbers is None:
+            return int(np.count_nonzero(self.mask[first:end]))
+        return int(np.diff(np.searchsorted(self.numbers, (first, end)))[0])
+
     @property
     def whole(self) -> bool:
         """Whether all rows of the part do."""

@@ -131,7 +131,8 @@ def choose(
         return Choice(Path.CLUSTERS, reason, 0, beside)
     hits = k if apart else math.ceil((k + (2 * math.sqrt(k) if filtered else 0)) / share)
     measured = (effort.candidates or LEAST_CANDIDATES) + CANDIDATES_PER_HIT * max(0, hits - FIRST_K)
-    fewest = min(measured, max(LEAST_CANDIDATES, int(measured * (matching / among) ** SHARED)))
+    shared = min(measured, max(LEAST_CANDIDATES, int(measured * (matching / among) ** SHARED)))
+    fewest = measured if filtered and not apart else shared  # where neighbours match, all hits may be here
     candidates = max(fewest, int(k * OVERSAMPLE / share) + 1)
     reason = "many rows near the query match" if filtered and not apart else "many rows match"
     return _walked(candidates, matching, reason, beside)

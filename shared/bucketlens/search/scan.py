@@ -73,11 +73,12 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
 
 
 def _near_share(matching: Matching, asked: Asked) -> float:
-    """Of the rows of the clusters nearest to the query the share that match; 0 where there are no clusters."""
-    head, mask = matching.part.source.head, matching.mask
-    spans = head.near(asked, None, NEAR_ROWS, BESIDE_CLUSTERS) if head else []
-    rows = sum(end - first for first, end in spans)
-    return sum(int(np.count_nonzero(mask[first:end])) for first, end in spans) / rows if rows else 0.0
+    """Of the rows of the clusters nearest to the query the share that match; 0 where there is no graph to walk."""
+    head = matching.part.source.head
+    if head is None or head.effort is None or not matching.count:
+        return 0.0
+    spans = head.near(asked, None, NEAR_ROWS, BESIDE_CLUSTERS)
+    return sum(matching.within(*span) for span in spans) / sum(end - first for first, end in spans)
 
 
 def _kth(found: Sequence[Found], k: int) -> float | None:
