@@ -71,11 +71,10 @@ def _bounded(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) ->
         return [], parts
     bounds, others = dict[str, list[tuple[Bound, Filter]]](), list[Filter]()
     for part in parts:
-        column, bound = _bound(part, table)
-        if bound is None:
+        if (bounded := _bound(part, table)) is None:
             others.append(part)
         else:
-            bounds.setdefault(column, []).append((bound, part))
+            bounds.setdefault(bounded[0], []).append((bounded[1], part))
     found = list[Mask]()
     for column, each in bounds.items():
         if (order := orders(column)) is not None:
@@ -85,18 +84,18 @@ def _bounded(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) ->
     return found, others
 
 
-def _bound(part: Filter, table: pa.Table) -> tuple[str, Bound | None]:
-    """The one column with numbers or instants that a condition bounds, and how; None if it is no such condition."""
+def _bound(part: Filter, table: pa.Table) -> tuple[str, Bound] | None:
+    """The one column with numbers or instants that a condition bounds, and how; None of any other condition."""
     if not isinstance(part, Compare) or isinstance(part.value, bool):
-        return "", None
-    instant = as_instant(part.value) if isinstance(part.value, str) else None
-    column = column_name(Type.NUMBER if instant is None else Type.INSTANT, part.field)
+        return None
     listed = table.schema.get_all_field_indices(column_name(Type.LIST, part.field))
-    if len(table.schema.get_all_field_indices(column)) != 1 or (instant is not None and listed):
-        return column, None
     if isinstance(part.value, float):
-        return column, Bound(part.op, part.value)
-    return column, None if instant is None else Bound(part.op, pa.scalar(instant, arrow_type(Type.INSTANT)).value)
+        column, value = column_name(Type.NUMBER, part.field), part.value
+    elif (instant := as_instant(part.value)) is not None and not listed:
+        column, value = column_name(Type.INSTANT, part.field), pa.scalar(instant, arrow_type(Type.INSTANT)).value
+    else:
+        return None
+    return (column, Bound(part.op, value)) if len(table.schema.get_all_field_indices(column)) == 1 else None
 
 
 def _present(field: str, table: pa.Table) -> Mask:
