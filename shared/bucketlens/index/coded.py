@@ -23,7 +23,7 @@ _ASKING, _AMONG, _NEAREST = 64, 16_384, 10
 _SURE, _LEAST_DOUBT = 0.995, 2.576
 """Doubts are measured with so many rows that ask for so many nearest of a sample of so many, and are what such a share
 of these pairs stays within, but no less than it takes of a normal distribution: copies tell nothing. Then of the log's
-hits for other queries 0.994 (rows around 2,000 centres) to 0.997 (photographs) are within, and 0.98 or more where
+hits for other queries 0.995 to 1.000 (photographs, rows around 2,000 centres) are within, and 0.98 or more where
 components differ in size by a hundred times."""
 _LEAST = 1e-9
 

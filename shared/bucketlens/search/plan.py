@@ -122,19 +122,19 @@ def choose(
         return Choice(Path.EXACT, "few rows match")
     if effort is None:
         return _coded(matching, k) if has_codes else Choice(Path.EXACT, "the part is small")
-    apart = filtered and near < CROWDED
-    share = near if filtered and not apart else matching / rows
+    apart, crowded = filtered and near < CROWDED, filtered and near >= CROWDED
+    share = near if crowded else matching / rows
     beside = max(LEAST_BESIDE, effort.beside) * FILTERED_BESIDE if apart else effort.beside
     beside = beside * max(k, FIRST_K) // FIRST_K
     if effort.candidates == 0 and not apart and 2 * share > 1:
         reason = f"the nearest clusters held {effort.found:.1%} of the neighbours when the shard was built"
         return Choice(Path.CLUSTERS, reason, 0, beside)
-    hits = k if apart else math.ceil((k + (2 * math.sqrt(k) if filtered else 0)) / share)
+    hits = k if apart else math.ceil((k + (2 * math.sqrt(k) if crowded else 0)) / share)
     measured = (effort.candidates or LEAST_CANDIDATES) + CANDIDATES_PER_HIT * max(0, hits - FIRST_K)
     shared = min(measured, max(LEAST_CANDIDATES, int(measured * (matching / among) ** SHARED)))
-    fewest = measured if filtered and not apart else shared  # where neighbours match, all hits may be here
+    fewest = measured if crowded else shared  # where neighbours match, all hits may be here
     candidates = max(fewest, int(k * OVERSAMPLE / share) + 1)
-    reason = "many rows near the query match" if filtered and not apart else "many rows match"
+    reason = "many rows near the query match" if crowded else "many rows match"
     return _walked(candidates, matching, reason, beside)
 
 
