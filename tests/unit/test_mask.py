@@ -15,8 +15,9 @@ from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand
 from bucketlens.index import mask as mask_module
 from bucketlens.index import masks as masks_module
 from bucketlens.index.columns import encode, unify
-from bucketlens.index.mask import evaluate
+from bucketlens.index.mask import evaluate, few_passing
 from bucketlens.index.masks import Masks, Passing
+from bucketlens.index.ordered import Ordered
 from bucketlens.index.rounded import Rounded
 from bucketlens.records import Metadata, Value
 
@@ -69,7 +70,42 @@ def test_where_the_order_of_columns_is_known_filters_say_the_same(
 ) -> None:
     table, masks = unify([as_table(first), as_table(second)]), Masks()
     for condition in conditions:
-        assert masks.get("s", condition, table).mask.tolist() == evaluate(condition, table).tolist()
+        found, expected = masks.get("s", condition, table), evaluate(condition, table)
+        assert found.numbers is not None
+        assert found.numbers.tolist() == np.flatnonzero(expected).tolist()
+        assert found.mask.tolist() == expected.tolist()
+        assert found.count == np.count_nonzero(expected)
+
+
+@given(FILTERS, ROWS, ROWS, st.integers(0, 10))
+def test_few_rows_are_found_by_orders_alone_or_a_mask_is_made_of_them(
+    condition: Filter, first: list[Metadata], second: list[Metadata], most: int
+) -> None:
+    table = unify([as_table(first), as_table(second)])
+
+    def orders(column: str) -> Ordered:
+        return Ordered.of(table.column(column))
+
+    expected = evaluate(condition, table)
+    assert evaluate(condition, table, orders).tolist() == expected.tolist()
+    few = few_passing(condition, table, orders, most)
+    assert few is None or few.tolist() == np.flatnonzero(expected).tolist()
+
+
+def test_rows_within_bounds_are_few_or_are_not_told() -> None:
+    table = as_table([{"n": float(n % 50), "t": str(n)} for n in range(100)])
+    orders = {"m.n:n": Ordered.of(table.column("m.n:n"))}.get
+    bounds = {"n": {"$gte": 2, "$lt": 5}}
+    for condition, most, expected in (
+        (bounds, 6, [2, 3, 4, 52, 53, 54]),
+        (bounds, 5, None),
+        ({**bounds, "t": {"$in": ["3", "4", "9"]}}, 6, [3, 4]),
+        ({**bounds, "t": "9"}, 6, []),
+        ({"t": "9"}, 6, None),
+        ({"$or": [bounds, bounds]}, 6, None),
+    ):
+        few = few_passing(parse(condition), table, orders, most)
+        assert (None if few is None else few.tolist()) == expected, condition
 
 
 def test_bounds_of_a_column_are_looked_up_in_its_order_from_the_second_filter_on(
@@ -174,7 +210,7 @@ def test_the_numbers_of_few_rows_are_those_of_the_mask(
 
 
 def passing(shard: str, filter: str, numbers: np.ndarray) -> Passing:
-    return Passing(np.zeros(0, bool), numbers, (shard, filter))
+    return Passing(0, numbers, name=(shard, filter))
 
 
 def test_rows_of_a_filter_that_is_scanned_again_are_gathered() -> None:

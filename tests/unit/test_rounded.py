@@ -58,7 +58,7 @@ def test_the_graph_errs_by_less_than_it_is_trusted_and_what_it_finds_is_cut_wher
     dimension: int, tmp_path: Path
 ) -> None:
     query, vectors = drawn(np.random.default_rng(dimension), 3_000, dimension, "plain")
-    build(vectors, 2, tmp_path / "graph", lambda links, asking: None)
+    build(vectors, 1, tmp_path / "graph", lambda links, asking: None)
     graph, asked, held = Graph.map(tmp_path / "graph", dimension), Asked(query), rounded(vectors)
     rows, apart = graph.nearest(asked, 500)
     assert (np.diff(apart) >= 0).all()

@@ -14,7 +14,7 @@ import pyarrow.compute as pc  # noqa: TID251
 
 from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
 from bucketlens.index.columns import Type, arrow_type, column_name
-from bucketlens.index.ordered import Bound, Ordered
+from bucketlens.index.ordered import Bound, Ordered, Stretch
 from bucketlens.values import as_instant
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -40,8 +40,8 @@ def evaluate(condition: Filter, table: pa.Table, orders: Orders | None = None) -
     rows of the table are known in ``orders`` of a column, its bounds take no pass.
     """
     match condition:
-        case And(parts):
-            return _all(parts, table, orders)
+        case And():
+            return _all(_conjuncts(condition), table, orders)
         case Or(parts):
             return ~_all(tuple(Not(part) for part in parts), table, orders)
         case Not(part):
@@ -50,23 +50,46 @@ def evaluate(condition: Filter, table: pa.Table, orders: Orders | None = None) -
             return _present(field, table) if present else ~_present(field, table)
         case Compare(field, op, value):
             bounded = _bounded((condition,), table, orders)[0]
-            return bounded[0] if bounded else _compared(field, op, value, table)
+            return bounded[0].mask() if bounded else _compared(field, op, value, table)
         case Among(field, values):
             return _among(field, values, table)
+
+
+def few_passing(condition: Filter, table: pa.Table, orders: Orders, most: int) -> npt.NDArray[np.int64] | None:
+    """The numbers of the rows that pass, ascending, where the order of a column tells without a pass over all rows that
+    they are so many at most; otherwise None. Other conditions of the filter take what they take in ``evaluate``."""
+    bounded, others = _bounded(_conjuncts(condition), table, orders)
+    fewest = min(bounded, key=len, default=None)
+    if fewest is None or len(fewest) > most:
+        return None
+    found = fewest.numbers()
+    masks = (stretch.mask() for stretch in bounded if stretch is not fewest)
+    for passing in chain(masks, (evaluate(part, table, orders) for part in others)):
+        found = found[passing[found]]
+        if not len(found):
+            break
+    return found
+
+
+def _conjuncts(condition: Filter) -> list[Filter]:
+    """The conditions that all must hold, no ``And`` among them."""
+    if not isinstance(condition, And):
+        return [condition]
+    return [each for part in condition.parts for each in _conjuncts(part)]
 
 
 def _all(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) -> Mask:
     bounded, others = _bounded(parts, table, orders)
     found: Mask | None = None
-    for passing in chain(bounded, (evaluate(part, table, orders) for part in others)):
+    for passing in chain((stretch.mask() for stretch in bounded), (evaluate(part, table, orders) for part in others)):
         found = passing if found is None else np.bitwise_and(found, passing, out=found)
         if not found.any():
             break
     return np.ones(table.num_rows, np.bool_) if found is None else found
 
 
-def _bounded(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) -> tuple[list[Mask], Sequence[Filter]]:
-    """Masks of the bounds on columns whose order is known, one for all bounds of a column; and the other parts."""
+def _bounded(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) -> tuple[list[Stretch], Sequence[Filter]]:
+    """Rows within the bounds on columns whose order is known, once for all bounds of a column; and the other parts."""
     if orders is None:
         return [], parts
     bounds, others = dict[str, list[tuple[Bound, Filter]]](), list[Filter]()
@@ -75,7 +98,7 @@ def _bounded(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) ->
             others.append(part)
         else:
             bounds.setdefault(bounded[0], []).append((bounded[1], part))
-    found = list[Mask]()
+    found = list[Stretch]()
     for column, each in bounds.items():
         if (order := orders(column)) is not None:
             found.append(order.within([bound for bound, _ in each]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,16 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index.block import filterable
-from bucketlens.index.mask import Mask, Orders, evaluate
+from bucketlens.index.mask import Mask, Orders, evaluate, few_passing
 from bucketlens.index.ordered import Ordered
 from bucketlens.index.remembered import Name, Remembered
 from bucketlens.index.rounded import Rounded
 
+T = TypeVar("T", bound=npt.NDArray[Any])
+
 MASK_BYTES = 32 * 2**20
 """Masks of all shards together: 22 filters at least over 1,048,576 rows."""
-ORDER_BYTES = 32 * 2**20
+ORDER_BYTES = 40 * 2**20
 """Orders of columns of all shards together: of two columns of 1,048,576 rows."""
 FEW_ROWS, _FEW = 50_000, 20
 """Up to so many rows that pass, or one of so many, their numbers are kept beside the mask: for so few a scan is better
@@ -30,30 +33,51 @@ found where they lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and
 A scan of 50,000 x 512, the longest, has 25 MiB."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Passing:
-    """Which of n rows pass a filter: ``mask`` (n,), and where they are few their ``numbers``, ascending. Read-only.
-    ``name`` is that of the filter over these rows, where it is remembered."""
+    """Which of so many ``rows`` pass a filter: where they are few their ``numbers``, ascending, and where every row had
+    to be looked at a mask (n,), ``told``. Read-only. ``name`` is that of the filter over these rows, where it is
+    remembered."""
 
-    mask: Mask
-    numbers: npt.NDArray[np.int64] | None
+    rows: int
+    numbers: npt.NDArray[np.int64] | None = None
+    told: Mask | None = None
     name: Name | None = None
 
     @classmethod
     def of(cls, condition: Filter, rows: pa.Table, orders: Orders | None = None) -> Passing:
         """Which of these rows pass, by their metadata and their key."""
-        mask = evaluate(condition, filterable(rows), orders)
-        mask.flags.writeable = False
-        few = int(np.count_nonzero(mask)) <= max(FEW_ROWS, len(mask) // _FEW)
-        numbers = np.flatnonzero(mask) if few else None
-        if numbers is not None:
-            numbers.flags.writeable = False
-        return cls(mask, numbers)
+        table, count = filterable(rows), int(rows.num_rows)
+        few, mask = max(FEW_ROWS, count // _FEW), None
+        numbers = few_passing(condition, table, orders, few) if orders else None
+        if numbers is None:
+            mask = _shut(evaluate(condition, table, orders))
+            numbers = np.flatnonzero(mask) if int(np.count_nonzero(mask)) <= few else None
+        return cls(count, None if numbers is None else _shut(numbers), mask)
+
+    @cached_property
+    def mask(self) -> Mask:
+        """Which of the rows, (n,). Of a million, to make it takes as long as to score 4,000."""
+        if self.told is not None:
+            return self.told
+        mask = np.zeros(self.rows, np.bool_)
+        mask[self.numbers] = True
+        return _shut(mask)
+
+    @cached_property
+    def count(self) -> int:
+        """How many pass."""
+        return int(np.count_nonzero(self.mask)) if self.numbers is None else len(self.numbers)
 
     @property
     def nbytes(self) -> int:
-        """Memory this takes."""
-        return self.mask.nbytes + (0 if self.numbers is None else self.numbers.nbytes)
+        """Memory this takes, the mask included."""
+        return self.rows + (0 if self.numbers is None else self.numbers.nbytes)
+
+
+def _shut(values: T) -> T:
+    values.flags.writeable = False
+    return values
 
 
 class Masks:

