@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.vectors import Numbers, cosines_among, inner_products, kth_highest
+from bucketlens.index.vectors import Numbers, cosines_among, inner_products, kth_highest, squares
 from bucketlens.records import Vector
 
 Bytes = npt.NDArray[np.int8]
@@ -22,8 +22,6 @@ Bytes = npt.NDArray[np.int8]
 _KERNEL_ERROR = 3e-6
 """Ten times what a test finds of the cosines of int8 rows, the kernel's and the graph's."""
 _PEAK = 127.0
-_CHUNK = 256
-"""Rows whose lengths are reckoned at once: half a MiB of float32 at 512 dimensions."""
 _LEAST = 1e-12
 _SUMS, _CANCELLED = 1 + 1e-5, 1e-6
 """What sums in float32 may be off by, and what is left of the differences of components that nearly agree."""
@@ -75,11 +73,7 @@ class Rounded:
     def taken(self, numbers: Numbers) -> Rounded:
         """A copy of these rows, and their lengths."""
         rows = np.take(self.rows, numbers, axis=0)
-        squares = np.empty(len(rows), dtype=np.float32)
-        for at in range(0, len(rows), _CHUNK):
-            wide = rows[at : at + _CHUNK].astype(np.float32)
-            squares[at : at + _CHUNK] = np.vecdot(wide, wide)
-        inverse = np.asarray(1 / np.sqrt(np.maximum(squares, 1)), dtype=np.float32)
+        inverse = np.asarray(1 / np.sqrt(np.maximum(squares(rows), 1)), dtype=np.float32)
         return Rounded(rows, self.angle, inverse)
 
     def nearest(self, asked: Asked, groups: Sequence[Numbers], k: int) -> Numbers:

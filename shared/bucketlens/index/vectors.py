@@ -116,6 +116,12 @@ def inner_products(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArr
     return np.asarray(found[0])
 
 
+def squares(rows: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
+    """The sums of squares of (n, d) rows, shape (n,): their squared distances to nothing."""
+    found = np.asarray(numkong.cdist(np.zeros((1, rows.shape[1]), rows.dtype), rows, "sqeuclidean"))
+    return np.asarray(found[0], dtype=np.float32)
+
+
 def _angular(asked: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     # The kernels' own output type: asking for float32 takes a path that is seven times slower (numkong 7.8).
     apart = np.asarray(numkong.cdist(asked[None, :], rows, "angular"))[0]
