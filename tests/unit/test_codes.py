@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bucketlens.index import codes as codes_module
 from bucketlens.index.block import Block
 from bucketlens.index.coded import Coded
-from bucketlens.index.codes import encode, signs, width, words_of
+from bucketlens.index.codes import bits_apart, encode, signs, width, words_of
 from bucketlens.index.pile import Pile
 
 
@@ -50,6 +51,20 @@ def test_the_nearest_by_code_differ_in_the_fewest_bits(dimension: int) -> None:
         near = Coded(words_of(codes), coding.mean).nearest(query, wanted, 200)
         within = differing <= np.partition(among, 199)[199]
         assert np.array_equal(near, np.flatnonzero(within if wanted is None else within & wanted))
+
+
+@pytest.mark.parametrize("dimension", [1, 20, 32, 100, 192, 256, 512, 700])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
+def test_bits_are_counted_of_the_rows_of_a_mask(dimension: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes_module, "_COMPARED", 1_000)
+    rows, query = around(2_500, dimension), around(1, dimension, seed=4)[0].astype(np.float32)
+    codes, coding = encode(rows)
+    codes.flags.writeable = False
+    mask = np.random.default_rng(1).random(2_500) < share
+    differing = np.unpackbits(codes ^ signs(query[None, :], coding.mean), axis=1).sum(axis=1)
+    found, apart = bits_apart(query, codes, coding, mask)
+    assert np.array_equal(found, np.flatnonzero(mask))
+    assert np.array_equal(apart, differing[mask])
 
 
 def test_nearly_all_true_neighbours_are_among_the_nearest_by_code_and_only_rows_of_the_mask() -> None:

@@ -121,6 +121,14 @@ def code_column(codes: npt.NDArray[np.uint8]) -> pa.Array:
     )
 
 
+def code_array(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
+    """Inverse of ``code_column``, read-only; not copied. The column has one chunk."""
+    (cells,) = column.chunks
+    width = cells.type.byte_width
+    held = np.frombuffer(cells.buffers()[1], dtype=np.uint8)
+    return held[cells.offset * width :][: len(cells) * width].reshape(len(cells), width)
+
+
 def vector_array(column: pa.ChunkedArray) -> Halves:
     """Inverse of ``vector_column``; a column of one chunk is not copied."""
     dimension = column.type.list_size

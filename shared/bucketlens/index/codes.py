@@ -9,22 +9,29 @@ what makes it good: without, 400 candidates find fewer true neighbours than 100 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves
+from bucketlens.index.block import Halves, Mask
+from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
 MAX_BYTES = 64
 """Beyond 512 dimensions rows are folded first: components 512 apart are added with signs drawn once for ever."""
+
+TELLING = 128
+"""Dimensions from which on all rows may be compared by their signs alone; rows of fewer are scanned in no time."""
 
 Codes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
 
 BITS = 8 * MAX_BYTES
 _CHUNK = 16_384
+_COMPARED = 16_384
+"""Rows compared at once: what is made of them stays in the cache of a core."""
 _PATTERNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).T.astype(np.float32) * 2 - 1
 
 
@@ -84,6 +91,29 @@ def encode(vectors: Halves) -> tuple[Codes, Coding]:
         codes.append(np.packbits(folded >= 0, axis=1))
         scales.append((apart * apart).sum(axis=1) / np.maximum(np.abs(folded).sum(axis=1), 1e-12))
     return np.concatenate(codes), Coding(mean, float(np.concatenate(scales).mean()))
+
+
+def bits_apart(query: Vector, codes: Codes, coding: Coding, mask: Mask) -> tuple[Numbers, npt.NDArray[np.uint16]]:
+    """The rows of a mask (n,), ascending, and in how many bits the code of each, of (n, width), differs from that of
+    the query. Tells less than ``estimates`` and takes 5 to 10 ns a row instead of 100."""
+    unit = np.dtype(f"u{math.gcd(coding.width, 8)}")
+    words = codes.view(unit)
+    width = words.shape[1]
+    asked = np.tile(signs(query[None, :], coding.mean).view(unit)[0], _COMPARED)
+    apart, counts = np.empty((_COMPARED, width), unit), np.empty((_COMPARED, width), np.uint8)
+    rows, bits = [np.zeros(0, np.int64)], [np.zeros(0, np.uint16)]
+    for at in range(0, len(codes), _COMPARED):
+        here = np.flatnonzero(mask[at : at + _COMPARED])
+        left = np.take(words[at : at + _COMPARED], here, axis=0, out=apart[: len(here)], mode="clip").reshape(-1)
+        found = counts[: len(here)]
+        np.bitwise_xor(left, asked[: len(left)], out=left)
+        np.bitwise_count(left, out=found.reshape(-1))
+        total = found[:, 0].astype(np.uint16)
+        for column in range(1, width):
+            np.add(total, found[:, column], out=total)
+        rows.append(here + at)
+        bits.append(total)
+    return np.concatenate(rows), np.concatenate(bits)
 
 
 def estimates(query: Vector, codes: Codes, coding: Coding) -> npt.NDArray[np.float32]:

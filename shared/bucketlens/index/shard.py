@@ -14,7 +14,7 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, fields, graph
-from bucketlens.index.block import Halves, Vectors, filterable, keys_at, sequencers_at
+from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at, sequencers_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
@@ -77,6 +77,19 @@ class Shard:
         """The rows as the graph holds them, mapped, or None for a small shard."""
         return Rounded(graph.Graph.rows(self._locate(GRAPH)), self.head.turn) if GRAPH in self._parts else None
 
+    def near(self, query: Vector, mask: Mask | None, count: int, least: float | None = None) -> Numbers:
+        """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending, by their codes: more of them
+        where codes tie. ``least`` leaves none out: how much codes tell of cosines was not measured for shards."""
+        every = np.ones(len(self.coded), np.bool_) if mask is None else mask
+        rows, apart = codes.bits_apart(query, self.coded, self.head.coding, every)
+        within = np.partition(apart, count - 1)[count - 1] if count < len(rows) else codes.BITS
+        return np.asarray(rows[apart <= within])
+
+    @cached_property
+    def coded(self) -> codes.Codes:
+        """(n, width), mapped."""
+        return arrow.code_array(arrow.map_file(self._locate(CODES)).column("code"))
+
     def find(self, keys: Sequence[str], wanted: npt.NDArray[np.uint64]) -> dict[str, int]:
         """Row numbers of those of the keys that the shard holds. ``wanted`` are the keys' hashes (``key_hashes``)."""
         hashes, order = self._hashes
@@ -97,7 +110,7 @@ class Shard:
 
     def let_go(self) -> None:
         """Map nothing any longer but the head; who is at work with the rest keeps it. The next use maps it again."""
-        for mapped in ("rows", "vectors", "graph", "rounded", "_hashes"):
+        for mapped in ("rows", "vectors", "graph", "rounded", "coded", "_hashes"):
             self.__dict__.pop(mapped, None)
 
     @cached_property

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Block, Halves, Mask
+from bucketlens.index.codes import TELLING
 from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
@@ -127,6 +128,12 @@ class Part:
     def whole(self) -> bool:
         """Whether all rows count."""
         return self.count == len(self.live)
+
+    @cached_property
+    def by_codes(self) -> Near | None:
+        """``near``, where codes tell enough: of the log, and of shards of many dimensions."""
+        head = self.source.head
+        return self.near if head is None or head.dimension >= TELLING else None
 
     @property
     def effort(self) -> Effort | None:

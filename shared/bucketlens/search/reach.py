@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from bucketlens.errors import Corrupt
 from bucketlens.index.masks import Masks
-from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
+from bucketlens.index.shard import COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.ranges import MEMORY, Piece, Ranges
@@ -76,4 +76,4 @@ class Reach:
             self.hydrator.want([(entry.id, self._mapped(entry)) for entry in entries])
 
     def _mapped(self, entry: ShardEntry) -> list[ObjectRef]:
-        return [ref for part, ref in entry.parts.items() if part not in (HEAD, CODES, COLUMNS)]
+        return [ref for part, ref in entry.parts.items() if part not in (HEAD, COLUMNS)]

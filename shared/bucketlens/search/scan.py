@@ -59,7 +59,7 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
             among=among,
             filtered=filter != ALWAYS,
             effort=one.part.effort if one.count else None,
-            has_codes=one.part.near is not None,
+            has_codes=one.count > 0 and one.part.by_codes is not None,
             exact=exact,
             near=_near_share(one, asked) if filter != ALWAYS and among > EXACT_FILTERED_BELOW and not exact else 0.0,
         )
@@ -90,11 +90,11 @@ def _kth(found: Sequence[Found], k: int) -> float | None:
 def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: float | None = None) -> Found:
     part = matching.part
     candidates, scanned = list[Numbers](), 0
-    if part.near is not None and choice.path is Path.CODES:
-        mask = None if matching.whole else matching.mask
-        candidates, scanned = [part.near(asked.vector, mask, choice.candidates, least)], matching.count
-    elif choice.path is not Path.EXACT:
+    if choice.path in (Path.GRAPH, Path.CLUSTERS):
         candidates, scanned, choice = _approach(matching, asked, k, choice)
+    if choice.path is Path.CODES and part.by_codes is not None:
+        mask = None if matching.whole else matching.mask
+        candidates, scanned = [part.by_codes(asked.vector, mask, choice.candidates, least)], matching.count
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
     if choice.path is Path.EXACT and (sifted := matching.sifted(asked, k)) is not None:
@@ -107,20 +107,20 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: flo
 
 def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
-    more candidates until enough pass the filter. Nothing, and the exact path, when a scan would be cheaper."""
+    more candidates until enough pass the filter. Nothing, and another path, when that would be cheaper."""
     source, mask = matching.part.source, None if matching.whole else matching.mask
     head, graph, rounded = source.head, source.graph, source.rounded
     near = head.near(asked, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
     groups = [_rows(span, mask) for span in near]
     held = sum(map(len, groups))
-    while choice.path is not Path.EXACT:
+    while choice.path in (Path.GRAPH, Path.CLUSTERS):
         walked, apart = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NOTHING
         kept = slice(None) if mask is None else mask[walked]
         passing, apart = walked[kept], apart[kept]
         if (len(passing) if choice.candidates else held) >= enough(k):
             likely = passing[: rounded.within(asked, apart, k)] if rounded else passing
             return [_outside(likely, near), *groups], len(walked) + held, choice
-        choice = wider(choice, len(passing), matching.count, k)
+        choice = wider(choice, len(passing), matching.count, k, has_codes=matching.part.by_codes is not None)
     return [], 0, choice
 
 
