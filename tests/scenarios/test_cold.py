@@ -16,7 +16,6 @@ from tests.support.rounds import RoundStore
 from tests.support.table import COLLECTION, START, Table, append, image, sequencer, tombstone, vector
 
 from bucketlens.filters import parse
-from bucketlens.index.shard import Shard
 from bucketlens.pipelines.compact import compact
 from bucketlens.records import Kind, Row
 from bucketlens.search.fuse import fuse
@@ -82,8 +81,7 @@ def test_a_cold_search_finds_nearly_all_true_neighbours_and_reads_a_small_part(l
 def test_cold_and_warm_give_the_same_hits_with_the_same_scores_and_metadata(large: Large) -> None:
     cold, warm = large.table().views(), large.table().views()
     for part in warm.view(COLLECTION, strong=True).parts:
-        assert isinstance(part.source, Shard)
-        _ = part.source.rows, part.source.vectors, part.source.graph, part.source.coded
+        _ = part.source.rows, part.source.vectors, part.source.graph
     for number in (3, 17_000):
         one, other = answer(cold, large.near(number)), answer(warm, large.near(number))
         assert (one.certificate["shards_cold"], other.certificate["shards_cold"]) == (1, 0)

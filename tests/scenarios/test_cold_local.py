@@ -78,7 +78,7 @@ def test_a_shard_that_is_removed_from_the_disk_is_mapped_no_longer(large: Large)
     assert any(line.endswith("vectors.arrow") for line in mapped())
     views.reach.files.budget = 1_000_000
     (entry, *_) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
-    views.reach.files.path(entry.parts["columns.arrow"])
+    views.reach.files.path(entry.parts["codes.arrow"])
     assert not [line for line in mapped() if line.endswith("(deleted)") and "head.arrow" not in line]
     assert answer(views, large.near(4)).hits == first.hits
 

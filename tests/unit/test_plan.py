@@ -103,10 +103,10 @@ def test_graphs_that_share_the_rows_are_asked_for_fewer_but_not_in_proportion() 
     share=st.floats(0.01, 1.0),
     rate=st.floats(0, 1),
     k=st.integers(1, 1_000),
-    has_codes=st.booleans(),
+    comparable=st.booleans(),
 )
 def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
-    rows: int, share: float, rate: float, k: int, has_codes: bool
+    rows: int, share: float, rate: float, k: int, comparable: bool
 ) -> None:
     matching = max(1, int(rows * share))
     choice = choose(rows, matching, k, among=10**6, filtered=True, effort=WALK, exact=False)
@@ -115,23 +115,33 @@ def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
         assert choice.candidates >= 2 * last
         last = choice.candidates
         spent += choice.candidates * ROWS_PER_CANDIDATE
-        choice = wider(choice, int(choice.candidates * rate), matching, k, has_codes=has_codes)
+        choice = wider(choice, int(choice.candidates * rate), matching, k, comparable=comparable)
     assert spent <= 2 * matching
 
 
-def test_where_a_walk_would_come_too_far_the_codes_of_all_that_matches_are_compared_if_they_are_many() -> None:
-    def after(passing: int, matching: int, k: int = 10, *, has_codes: bool = True) -> tuple[Path, int]:
-        choice = wider(Choice(Path.GRAPH, "", 96, 2_000), passing, matching, k, has_codes=has_codes)
+def test_where_a_walk_would_come_too_far_the_codes_of_all_that_matches_are_compared() -> None:
+    def after(passing: int, matching: int, *, comparable: bool = True) -> tuple[Path, int]:
+        choice = wider(Choice(Path.GRAPH, "", 96, 2_000), passing, matching, 10, comparable=comparable)
         return choice.path, choice.candidates
 
-    assert after(0, 131_072) == (Path.CODES, 8_000)
+    assert after(0, 131_072) == (Path.CODES, 0)
     assert after(0, 2_000_000) == (Path.GRAPH, 2_881)
-    assert after(1, 131_072, has_codes=False) == (Path.GRAPH, 2_881)
-    assert after(0, 40_000, has_codes=False)[0] is Path.EXACT
+    assert after(0, 131_072, comparable=False) == (Path.GRAPH, 2_881)
+    assert after(0, 40_000, comparable=False)[0] is Path.EXACT
     assert after(4, 131_072) == (Path.GRAPH, 721), "that is cheaper"
-    assert after(0, 30_000)[0] is Path.EXACT, "to rescore so many of them takes as long as to scan them"
-    assert after(0, 131_072, 50)[0] is not Path.CODES
-    assert after(0, 200_000, 20) == (Path.CODES, 16_000)
+    assert after(0, 19_000)[0] is Path.EXACT
+
+
+def test_codes_of_shards_are_compared_for_filters_only_and_those_of_small_shards_never() -> None:
+    def path(*, filtered: bool = True, effort: Effort | None = WALK, near: float = 0.0) -> Path:
+        return choose(
+            10**6, 60_000, 100, among=10**6, filtered=filtered, effort=effort, exact=False, comparable=True, near=near
+        ).path
+
+    assert path() is Path.CODES
+    assert path(near=0.9) is Path.GRAPH
+    assert path(filtered=False) is not Path.CODES
+    assert path(effort=None) is Path.EXACT
 
 
 @given(matching=st.integers(1, 10**6), k=st.integers(1, 1_000), filtered=st.booleans(), exact=st.booleans())

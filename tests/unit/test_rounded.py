@@ -122,7 +122,7 @@ def test_products_err_by_less_than_the_kernel_is_trusted(dimension: int) -> None
     asked, small = Asked(query), to_int8(vectors)
     wide, own = small.astype(np.float64), asked.rounded.astype(np.float64)
     true = wide @ own / np.linalg.norm(wide, axis=1) / math.sqrt(own @ own)
-    found = Rounded(small, 0.0).taken(np.arange(2_000))._cosines(asked, np.arange(2_000))
+    found = Rounded(small, 0.0).taken(np.arange(2_000)).cosines(asked, np.arange(2_000))
     assert np.abs(found - true).max() < _KERNEL_ERROR / 10
 
 

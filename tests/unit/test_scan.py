@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.table import DIMENSION, image
-from tests.unit.test_codes import around, piled
+from tests.unit.test_codes import around, piled, unit
 
-from bucketlens.filters import ALWAYS, Filter, parse
+from bucketlens.filters import ALWAYS, parse
 from bucketlens.index import shard
 from bucketlens.index.block import Block
 from bucketlens.index.gather import Gathered
 from bucketlens.index.pile import Pile
+from bucketlens.index.rounded import Asked, Rounded, to_int8, turn
 from bucketlens.index.shard import Shard
 from bucketlens.index.vectors import exact_cosines
 from bucketlens.records import ModelIdentity
 from bucketlens.search import plan, scan
+from bucketlens.search import sift as sifting
 from bucketlens.search.part import HeldRows, Part
-from bucketlens.search.plan import EXACT_BELOW, Path
+from bucketlens.search.plan import EXACT_BELOW
+from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.scan import search_parts
+from bucketlens.search.sift import sift
 
 K = 10
 LOGGED = 3 * EXACT_BELOW // 2
@@ -33,46 +41,93 @@ class Heights:
     part: Part
     up: np.ndarray
 
-    def far(self, share: float) -> Filter:
-        """What so large a share of the rows matches, at the other end of the direction."""
-        return parse({"height": {"$lt": share}})
 
-
-@pytest.fixture(scope="module", params=[128, 24])
-def heights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Heights:
-    folder, rows = tmp_path_factory.mktemp("heights"), around(24_000, request.param, seed=1)
+def heights(rows: np.ndarray, folder: Path) -> Heights:
     up = np.linalg.svd(rows[:2_000].astype(np.float32), full_matrices=False)[2][1]
     height = np.argsort(np.argsort(rows.astype(np.float32) @ up)) / len(rows)
     images = [image(f"images/{n:05}.jpg", n + 1, {"height": float(height[n])}) for n in range(len(rows))]
     block = Block(Block.of(images, DIMENSION).table, rows)
-    model = ModelIdentity("m", "0" * 32, request.param)
+    model = ModelIdentity("m", "0" * 32, rows.shape[1])
     made = shard.build(Gathered.of([(block, np.arange(len(block)))]), model, folder, threads=2)
-    opened = Shard("s", made, lambda part: made[part])
-    return Heights(Part("s", opened, np.ones(len(rows), bool), opened.near), up)
+    return Heights(Part("s", Shard("s", made, lambda part: made[part]), np.ones(len(rows), bool)), up)
+
+
+def uneven(count: int, dimension: int, seed: int = 0) -> np.ndarray:
+    """Rows whose components differ in size."""
+    drawn = np.random.default_rng(seed).standard_normal((count, dimension)) / np.sqrt(np.arange(1, dimension + 1))
+    return unit(drawn).astype(np.float16)
 
 
 @pytest.mark.parametrize("deleted", [0.0, 0.2])
-def test_where_a_walk_starves_codes_of_all_that_matches_are_compared_if_they_tell_enough(
-    heights: Heights, deleted: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("drawn", "dimension", "usual"),
+    [(around, 128, SearchPath.CODES), (around, 24, SearchPath.EXACT), (uneven, 128, SearchPath.EXACT)],
+)
+def test_where_a_walk_starves_codes_of_all_that_matches_are_compared(
+    drawn: Callable[..., np.ndarray],
+    dimension: int,
+    usual: SearchPath,
+    deleted: float,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     for module in (plan, scan):
-        monkeypatch.setattr(module, "EXACT_FILTERED_BELOW", 8_000)
-    monkeypatch.setattr(plan, "LEAST_SIFTED", 3_000)
-    source, right = heights.part.source, 0
-    live = np.random.default_rng(0).random(heights.part.count) >= deleted
-    part, condition = replace(heights.part, live=live), heights.far(0.7)
+        monkeypatch.setattr(module, "EXACT_FILTERED_BELOW", 5_000)
+    monkeypatch.setattr(plan, "LEAST_COMPARED", 5_000)
+    monkeypatch.setattr(sifting, "FIRST", 500)
+    made, right, seen = heights(drawn(16_000, dimension, seed=1), tmp_path), 0, set()
+    source, live = made.part.source, np.random.default_rng(0).random(16_000) >= deleted
+    part, condition = replace(made.part, live=live), parse({"height": {"$lt": 0.5}})
     counting = live & source.passing(condition).mask
-    codes_tell = source.vectors.shape[1] == 128
-    for sideways in around(30, source.vectors.shape[1], seed=3).astype(np.float32):
-        query = 3 * heights.up + sideways
-        query = np.asarray(query / np.linalg.norm(query), dtype=np.float32)
+    for sideways in drawn(40, dimension, seed=3).astype(np.float32):
+        query = unit((3 * made.up + sideways)[None, :])[0]
         (found,) = search_parts([part], query, condition, K, exact=False)
-        assert found.choice.path is (Path.CODES if codes_tell else Path.EXACT)
+        seen.add(found.choice.path)
         assert found.scanned == found.matched == np.count_nonzero(counting)
         assert counting[found.rows].all()
-        cosines = exact_cosines(query, source.vectors[counting])
-        right += int(np.count_nonzero(found.scores[:K] >= np.sort(cosines)[-K]))
-    assert right >= (0.8 if codes_tell else 1) * K * 30, "rows so far away lie in no order here"
+        kth = np.sort(exact_cosines(query, source.vectors[counting]))[-K]
+        right += int(np.count_nonzero(found.scores[:K] >= kth))
+        assert found.choice.path is SearchPath.CODES or found.scores[K - 1] >= kth, "exact is exact"
+    assert usual in seen <= {usual, SearchPath.EXACT}
+    assert right >= 0.96 * K * 40, "of so few rows the nearest 500 tell less than 2,000 do"
+
+
+def test_a_shard_whose_codes_are_not_local_is_scanned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(plan, "LEAST_COMPARED", 2_000)
+    for module in (plan, scan):
+        monkeypatch.setattr(module, "EXACT_FILTERED_BELOW", 2_000)
+    made = heights(around(5_000, 128, seed=1), tmp_path)
+    files = {path.name: path for path in tmp_path.iterdir()}
+    (tmp_path / shard.CODES).unlink()
+    absent = Shard("s", files, files.__getitem__, None, lambda part: files[part].exists())
+    assert absent.apart is None
+    found = search_parts([replace(made.part, source=absent)], made.up, parse({"height": {"$lt": 0.5}}), K, exact=False)
+    assert found[0].choice.path is SearchPath.EXACT
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(1, 6_000),
+    k=st.integers(1, 80),
+    noise=st.sampled_from([0.0, 0.1, 5.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_of_the_rows_that_are_scored_none_of_the_nearest_is_left_out(
+    seed: int, rows: int, k: int, noise: float
+) -> None:
+    """Whatever codes tell: ``noise`` is how far their bits are off."""
+    rng = np.random.default_rng(seed)
+    vectors, query = unit(rng.standard_normal((rows, 32))), unit(rng.standard_normal((1, 32)))[0]
+    held, small = vectors.astype(np.float16), to_int8(vectors)
+    cosines = exact_cosines(query, held)
+    bits = np.clip(np.round(100 - 60 * cosines + noise * 10 * rng.standard_normal(rows)), 0, 512).astype(np.uint16)
+    left, scored = sift(Asked(query), Rounded(small, turn(held, small)), np.arange(rows), bits, k)
+    assert (np.diff(left) > 0).all()
+    assert min(rows, max(2_000, 20 * k)) <= scored <= rows
+    if scored == rows:
+        assert set(np.argsort(-cosines, kind="stable")[:k].tolist()) <= set(left.tolist())
+    if noise == 0:
+        assert np.sort(cosines[left])[-k:].sum() >= np.sort(cosines)[-k:].sum() - 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +151,7 @@ def test_a_log_is_found_by_its_codes_whatever_there_is_beside_it(log: Pile, besi
     for query in around(40, 512, seed=7).astype(np.float32):
         found = search_parts(parts, query, ALWAYS, K, exact=False)
         assert [one.part for one in found] == parts, "in their order"
-        assert found[0].choice.path is Path.CODES
+        assert found[0].choice.path is SearchPath.CODES
         assert live[found[0].rows].all()
         cosines = np.concatenate(
             [np.where(live, log.vectors.astype(np.float32) @ query, -1), others.astype(np.float32) @ query]

@@ -98,6 +98,11 @@ class Pile:
         """Rows in memory are found by their codes."""
         return
 
+    @property
+    def apart(self) -> None:
+        """Rows in memory are found by ``near``."""
+        return
+
     def near(self, query: Vector, mask: Mask | None, count: int, least: float | None = None) -> npt.NDArray[np.int64]:
         """As ``Coded.nearest``. Codes are made when they are first needed."""
         return self.room.coded_to(self.count).nearest(query, mask, count, least)

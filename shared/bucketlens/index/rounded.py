@@ -84,13 +84,19 @@ class Rounded:
         so what lies behind the k-th by more than twice that is out. Of 50,000 rows that know nothing of the query about
         200 are left for k = 10. Takes half the time of float16, which has twice the bytes.
         """
-        cosines = np.concatenate([self._cosines(asked, group) for group in groups])
-        rows = np.concatenate(groups)
+        return self.likely(asked, groups, [self.cosines(asked, group) for group in groups], k)
+
+    def likely(
+        self, asked: Asked, groups: Sequence[Numbers], scored: Sequence[npt.NDArray[np.float32]], k: int
+    ) -> Numbers:
+        """The same of rows whose ``cosines`` are known."""
+        rows, cosines = np.concatenate(groups), np.concatenate(scored)
         if len(rows) > k:
             rows = rows[cosines >= self.least(asked, kth_highest(cosines, k))]
         return np.sort(rows)
 
-    def _cosines(self, asked: Asked, group: Numbers) -> npt.NDArray[np.float32]:
+    def cosines(self, asked: Asked, group: Numbers) -> npt.NDArray[np.float32]:
+        """Between the rounded forms of the query and of these rows, ascending; (len(group),)."""
         if self.inverse is None or 2 * len(group) < len(self.rows):
             return cosines_among(asked.rounded, self.rows, group)
         every = inner_products(asked.rounded, self.rows) * (self.inverse * np.float32(asked.inverse))

@@ -35,14 +35,23 @@ Locate = Callable[[str], Path]
 
 
 class Shard:
-    """A shard whose files are brought local, one by one, when first needed. ``locate`` answers where a part is; what
-    filters say of the rows is remembered in ``masks``, which shards may share."""
+    """A shard whose files are brought local, one by one, when first needed. ``locate`` answers where a part is, and
+    ``here`` whether it is local already; what filters say of the rows is remembered in ``masks``, which shards may
+    share."""
 
-    def __init__(self, id: str, parts: Iterable[str], locate: Locate, masks: Masks | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        parts: Iterable[str],
+        locate: Locate,
+        masks: Masks | None = None,
+        here: Callable[[str], bool] = lambda part: True,
+    ) -> None:
         self.id = id
         self._parts = frozenset(parts)
         self._locate = locate
         self._masks = masks or Masks()
+        self._here = here
 
     @cached_property
     def rows(self) -> pa.Table:
@@ -77,13 +86,13 @@ class Shard:
         """The rows as the graph holds them, mapped, or None for a small shard."""
         return Rounded(graph.Graph.rows(self._locate(GRAPH)), self.head.turn) if GRAPH in self._parts else None
 
-    def near(self, query: Vector, mask: Mask | None, count: int, least: float | None = None) -> Numbers:
-        """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending, by their codes: more of them
-        where codes tie. ``least`` leaves none out: how much codes tell of cosines was not measured for shards."""
-        every = np.ones(len(self.coded), np.bool_) if mask is None else mask
-        rows, apart = codes.bits_apart(query, self.coded, self.head.coding, every)
-        within = np.partition(apart, count - 1)[count - 1] if count < len(rows) else codes.BITS
-        return np.asarray(rows[apart <= within])
+    @property
+    def apart(self) -> Callable[[Vector, Mask], tuple[Numbers, codes.Bits]] | None:
+        """Which rows of a mask (n,) differ from a query by how much, by ``codes.bits_apart``; None of a small shard, of
+        few dimensions, and where codes are not local yet."""
+        if GRAPH not in self._parts or self.head.dimension < codes.TELLING or not self._here(CODES):
+            return None
+        return lambda query, mask: codes.bits_apart(query, self.coded, self.head.coding, mask)
 
     @cached_property
     def coded(self) -> codes.Codes:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Block, Halves, Mask
-from bucketlens.index.codes import TELLING
+from bucketlens.index.codes import Bits
 from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
@@ -30,6 +30,14 @@ class Near(Protocol):
     def __call__(self, query: Vector, mask: Mask | None, count: int, least: float | None) -> npt.NDArray[np.int64]:
         """About the ``count`` nearest of the rows of a mask (n,), or of all, ascending; if ``least`` is given, only
         rows whose cosine may be that or more."""
+        ...
+
+
+class Apart(Protocol):
+    """How far rows are from a query by their codes."""
+
+    def __call__(self, query: Vector, mask: Mask, /) -> tuple[Numbers, Bits]:
+        """The rows of a mask (n,), ascending, and in how many bits the code of each differs from the query's."""
         ...
 
 
@@ -59,6 +67,11 @@ class Rows(Protocol):
     @property
     def rounded(self) -> Rounded | None:
         """The same rows in half the bytes, if there are any."""
+        ...
+
+    @property
+    def apart(self) -> Apart | None:
+        """How the codes of all rows are compared, where they can be."""
         ...
 
     def passing(self, condition: Filter) -> Passing:
@@ -101,6 +114,11 @@ class HeldRows:
         """Rows in memory are few."""
         return None
 
+    @property
+    def apart(self) -> Apart | None:
+        """Rows in memory that are many have another way (``Part.near``)."""
+        return None
+
     def passing(self, condition: Filter) -> Passing:
         """Which rows pass a filter."""
         return Passing.of(condition, self.block.table)
@@ -128,12 +146,6 @@ class Part:
     def whole(self) -> bool:
         """Whether all rows count."""
         return self.count == len(self.live)
-
-    @cached_property
-    def by_codes(self) -> Near | None:
-        """``near``, where codes tell enough: of the log, and of shards of many dimensions."""
-        head = self.source.head
-        return self.near if head is None or head.dimension >= TELLING else None
 
     @property
     def effort(self) -> Effort | None:

@@ -48,12 +48,11 @@ CODED_SHARE = 100
 ROWS_PER_CODED = 8
 """The log is scanned up to so many rows for each that would be rescored: comparing codes and rescoring takes about
 0.1 ms more than comparing them, a scan as long for 2,000 rows of 512 dimensions."""
-LEAST_SIFTED, SIFTED_SHARE = 8_000, 64
-"""Rows of a shard that are rescored after the codes of all that match were compared: at least, and one for so many. Of
-the ten nearest of a tenth or half of a million photographs x 256, far from the query, 8,000 hold 0.990 and 1.000 (4,000
-0.978 and 0.996); of 32,768 rows around 2,000 centres, which lie in no order there, 0.995 (0.985)."""
-COMPARED = 4
-"""Rows whose codes are compared in the time in which one is scanned: 10 and 42 ns of photographs x 256."""
+COMPARED = 0.4
+"""Of the time of a scan, what it takes to compare the codes of all rows and score the nearest: of photographs x 256
+10 ns a row against 42, and then 42 of an eighth to a quarter of them."""
+LEAST_COMPARED = 20_000
+"""Rows of a shard of which that is true."""
 ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.10 to 0.12 and 2.4 to 3.8
 microseconds, 512 dimensions."""
@@ -114,13 +113,15 @@ def choose(
     effort: Effort | None,
     exact: bool,
     has_codes: bool = False,
+    comparable: bool = False,
     near: float = 0.0,
 ) -> Choice:
     """The path for a local part of ``rows`` stored rows of which ``matching`` count and pass the filter.
 
     ``among`` is how many do in all local parts together, ``effort`` what was measured of the part's graph, if it has
-    one, and ``has_codes`` says that rows can be found by comparing their codes. ``near`` is the share of the rows near
-    the query that do, where there is a filter; without one rows that do not count are taken to lie anywhere.
+    one, ``has_codes`` says that it is a log whose rows are found by their codes, and ``comparable`` that those of a
+    shard can be compared. ``near`` is the share of the rows near the query that match, where there is a filter; without
+    one rows that do not count are taken to lie anywhere.
     """
     if exact:
         return Choice(Path.EXACT, "an exact answer was asked for")
@@ -141,7 +142,7 @@ def choose(
     fewest = measured if crowded else shared  # where neighbours match, all hits may be here
     candidates = max(fewest, int(k * OVERSAMPLE / share) + 1)
     reason = "many rows near the query match" if crowded else "many rows match"
-    return _walked(candidates, matching, k, reason, beside, has_codes=has_codes)
+    return _walked(candidates, matching, reason, beside, comparable=comparable and filtered)
 
 
 def _coded(matching: int, k: int) -> Choice:
@@ -156,20 +157,19 @@ def enough(k: int) -> int:
     return min(2 * k, k + 32)
 
 
-def wider(choice: Choice, passing: int, matching: int, k: int, *, has_codes: bool) -> Choice:
+def wider(choice: Choice, passing: int, matching: int, k: int, *, comparable: bool) -> Choice:
     """After ``passing`` of a graph's candidates were too few: as many as should be enough at that rate, half as many
     again, and at least twice as many as before; or codes, or a scan."""
     needed = int(1.5 * choice.candidates * enough(k) / max(passing, 1)) + 1
     reason = "more of the graph's candidates must pass the filter"
     candidates = max(2 * choice.candidates, needed, LEAST_CANDIDATES)
-    return _walked(candidates, matching, k, reason, choice.beside, has_codes=has_codes)
+    return _walked(candidates, matching, reason, choice.beside, comparable=comparable)
 
 
-def _walked(candidates: int, matching: int, k: int, reason: str, beside: int, *, has_codes: bool) -> Choice:
-    sifted = max(LEAST_SIFTED, matching // SIFTED_SHARE) * max(k, FIRST_K) // FIRST_K
-    walking, coding = candidates * ROWS_PER_CANDIDATE, sifted + matching // COMPARED
-    if has_codes and coding <= walking and 2 * coding <= matching:
-        return Choice(Path.CODES, "comparing codes is cheaper than walking the graph", sifted)
+def _walked(candidates: int, matching: int, reason: str, beside: int, *, comparable: bool) -> Choice:
+    walking = candidates * ROWS_PER_CANDIDATE
+    if comparable and matching >= LEAST_COMPARED and walking >= COMPARED * matching:
+        return Choice(Path.CODES, "comparing codes is cheaper than walking the graph")
     if walking >= matching:
         return Choice(Path.EXACT, "scanning the matching rows is cheaper than walking the graph")
     return Choice(Path.GRAPH, reason, candidates, beside)

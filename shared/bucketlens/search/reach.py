@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from bucketlens.errors import Corrupt
 from bucketlens.index.masks import Masks
-from bucketlens.index.shard import COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
+from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.files import LocalFiles
 from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.ranges import MEMORY, Piece, Ranges
@@ -30,8 +30,15 @@ class Reach:
 
     def open(self, entry: ShardEntry) -> Shard:
         """The shard, whose files are brought local by use and let go of when they are removed."""
-        shard = Shard(entry.id, entry.parts, lambda part: self.files.path(entry.parts[part]), self.masks)
-        self.files.used_by(shard, self._mapped(entry))
+        parts = entry.parts
+        shard = Shard(
+            entry.id,
+            parts,
+            lambda part: self.files.path(parts[part]),
+            self.masks,
+            lambda part: self.files.holds([parts[part]]),
+        )
+        self.files.used_by(shard, [*self._mapped(entry), parts[CODES]])
         return shard
 
     def local(self, entry: ShardEntry) -> bool:
@@ -73,7 +80,8 @@ class Reach:
     def bring(self, entries: Sequence[ShardEntry]) -> None:
         """Bring shards local in the background, the first first, if that is done here."""
         if self.hydrator is not None and entries:
-            self.hydrator.want([(entry.id, self._mapped(entry)) for entry in entries])
+            self.hydrator.want([(entry.id, [entry.parts[CODES], *self._mapped(entry)]) for entry in entries])
 
     def _mapped(self, entry: ShardEntry) -> list[ObjectRef]:
-        return [ref for part, ref in entry.parts.items() if part not in (HEAD, COLUMNS)]
+        """What a shard is local by. Codes, which few searches need, come with it but are not missed."""
+        return [ref for part, ref in entry.parts.items() if part not in (HEAD, CODES, COLUMNS)]

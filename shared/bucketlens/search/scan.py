@@ -26,6 +26,7 @@ from bucketlens.search.plan import (
     enough,
     wider,
 )
+from bucketlens.search.sift import sift
 
 _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
@@ -44,8 +45,8 @@ class Found:
 
 def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *, exact: bool) -> list[Found]:
     """The k best rows of each part that count and pass the filter, fewer only when fewer match there; and rows that
-    equal the last of them, as ``ranked`` tells. Of a part searched by codes, last, only those that come up to the k
-    best of the others.
+    equal the last of them, as ``ranked`` tells. Of a log searched by codes, last, only those that come up to the k best
+    of the others.
 
     Scores are float32 cosines. A part searched by the exact path gives its true k best.
     """
@@ -59,15 +60,17 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
             among=among,
             filtered=filter != ALWAYS,
             effort=one.part.effort if one.count else None,
-            has_codes=one.count > 0 and one.part.by_codes is not None,
+            has_codes=one.part.near is not None,
+            comparable=one.count > 0 and filter != ALWAYS and one.part.source.apart is not None,
             exact=exact,
             near=_near_share(one, asked) if filter != ALWAYS and among > EXACT_FILTERED_BELOW and not exact else 0.0,
         )
         for one in every
     ]
     found = dict[int, Found]()
-    for number in sorted(range(len(every)), key=lambda number: choices[number].path is Path.CODES):
-        least = _kth(list(found.values()), k) if choices[number].path is Path.CODES else None
+    late = [choice.path is Path.CODES and one.part.near is not None for choice, one in zip(choices, every, strict=True)]
+    for number in sorted(range(len(every)), key=lambda number: late[number]):
+        least = _kth(list(found.values()), k) if late[number] else None
         found[number] = _search(every[number], asked, k, choices[number], least)
     return [found[number] for number in range(len(every))]
 
@@ -92,9 +95,11 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: flo
     candidates, scanned = list[Numbers](), 0
     if choice.path in (Path.GRAPH, Path.CLUSTERS):
         candidates, scanned, choice = _approach(matching, asked, k, choice)
-    if choice.path is Path.CODES and part.by_codes is not None:
+    if choice.path is Path.CODES and part.near is not None:
         mask = None if matching.whole else matching.mask
-        candidates, scanned = [part.by_codes(asked.vector, mask, choice.candidates, least)], matching.count
+        candidates, scanned = [part.near(asked.vector, mask, choice.candidates, least)], matching.count
+    elif choice.path is Path.CODES:
+        return _compared(matching, asked, k, choice)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
     if choice.path is Path.EXACT and (sifted := matching.sifted(asked, k)) is not None:
@@ -103,6 +108,19 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: flo
         candidates = [rounded.nearest(asked, candidates, k)]
     rows, scores = ranked(asked.vector, part.source.vectors, candidates, k)
     return Found(part, rows, scores, matching.count, scanned, choice)
+
+
+def _compared(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
+    """By the codes of a shard; the exact path where that came to score all rows, or cannot be."""
+    source, among = matching.part.source, matching.count
+    apart, rounded = source.apart, source.rounded
+    if apart is None or rounded is None:
+        return _search(matching, asked, k, Choice(Path.EXACT, "codes are not local"))
+    candidates, scored = sift(asked, rounded, *apart(asked.vector, matching.mask), k)
+    if scored == among:
+        choice = Choice(Path.EXACT, "codes tell too little of the matching rows")
+    rows, scores = ranked(asked.vector, source.vectors, [candidates], k)
+    return Found(matching.part, rows, scores, among, among, choice)
 
 
 def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
@@ -120,7 +138,7 @@ def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple
         if (len(passing) if choice.candidates else held) >= enough(k):
             likely = passing[: rounded.within(asked, apart, k)] if rounded else passing
             return [_outside(likely, near), *groups], len(walked) + held, choice
-        choice = wider(choice, len(passing), matching.count, k, has_codes=matching.part.by_codes is not None)
+        choice = wider(choice, len(passing), matching.count, k, comparable=source.apart is not None)
     return [], 0, choice
 
 

@@ -53,7 +53,7 @@ class Settlements:
         settled = settle(self.log, pairs, before[0].against if before else None)
         same = self._parts()
         parts = [
-            same.get((shard.id, id(dead))) or Part(shard.id, shard, ~dead, shard.near)
+            same.get((shard.id, id(dead))) or Part(shard.id, shard, ~dead)
             for (shard, _), dead in zip(pairs, settled.dead, strict=True)
         ]
         return settled, (Part("log", self.log.images, settled.images, self.log.images.near), *parts)
