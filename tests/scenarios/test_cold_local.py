@@ -32,12 +32,22 @@ def test_an_exact_search_is_exact_also_from_nothing(large: Large) -> None:
     assert found_keys(answered) == large.true(query, 50)
 
 
+def test_what_an_exact_search_brought_is_local_from_then_on_though_it_needs_no_codes(large: Large) -> None:
+    views = large.table().views()
+    answer(views, large.near(1), exact=True)
+    (entry,) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    assert not views.reach.files.holds([entry.parts["codes.arrow"]])
+    assert answer(views, large.near(3)).certificate["shards_cold"] == 0
+
+
 def test_the_background_brings_searched_shards_local_and_the_next_search_is_warm(large: Large) -> None:
     views = large.table().views(hydrate=True)
     first = answer(views, large.near(90))
     assert first.certificate["shards_cold"] == 1
     assert views.reach.hydrator is not None
     assert views.reach.hydrator.wait(PATIENCE_S)
+    (entry,) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    assert views.reach.files.holds([entry.parts["codes.arrow"]])
     second = answer(views, large.near(90), explain=True)
     assert (second.certificate["shards_cold"], second.certificate["gets"]) == (0, 1)
     assert second.hits == first.hits
