@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves, Mask
+from bucketlens.index.block import Halves
 from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
@@ -94,27 +94,25 @@ def encode(vectors: Halves) -> tuple[Codes, Coding]:
     return np.concatenate(codes), Coding(mean, float(np.concatenate(scales).mean()))
 
 
-def bits_apart(query: Vector, codes: Codes, coding: Coding, mask: Mask) -> tuple[Numbers, Bits]:
-    """The rows of a mask (n,), ascending, and in how many bits the code of each, of (n, width), differs from that of
-    the query. Tells less than ``estimates`` and takes 5 to 10 ns a row instead of 100."""
+def bits_apart(query: Vector, codes: Codes, coding: Coding, rows: Numbers) -> Bits:
+    """In how many bits the codes of these rows, of (n, width), differ from that of the query, (len(rows),). Tells less
+    than ``estimates`` and takes 5 to 20 ns a row instead of 100."""
     unit = np.dtype(f"u{math.gcd(coding.width, 8)}")
     words = codes.view(unit)
     width = words.shape[1]
     asked = np.tile(signs(query[None, :], coding.mean).view(unit)[0], _COMPARED)
     apart, counts = np.empty((_COMPARED, width), unit), np.empty((_COMPARED, width), np.uint8)
-    rows, bits = [np.zeros(0, np.int64)], [np.zeros(0, np.uint16)]
-    for at in range(0, len(codes), _COMPARED):
-        here = np.flatnonzero(mask[at : at + _COMPARED])
-        left = np.take(words[at : at + _COMPARED], here, axis=0, out=apart[: len(here)], mode="clip").reshape(-1)
+    bits = np.empty(len(rows), np.uint16)
+    for at in range(0, len(rows), _COMPARED):
+        here, total = rows[at : at + _COMPARED], bits[at : at + _COMPARED]
+        left = np.take(words, here, axis=0, out=apart[: len(here)], mode="clip").reshape(-1)
         found = counts[: len(here)]
         np.bitwise_xor(left, asked[: len(left)], out=left)
         np.bitwise_count(left, out=found.reshape(-1))
-        total = found[:, 0].astype(np.uint16)
+        total[:] = found[:, 0]
         for column in range(1, width):
             np.add(total, found[:, column], out=total)
-        rows.append(here + at)
-        bits.append(total)
-    return np.concatenate(rows), np.concatenate(bits)
+    return bits
 
 
 def estimates(query: Vector, codes: Codes, coding: Coding) -> npt.NDArray[np.float32]:

@@ -21,12 +21,12 @@ from bucketlens.index.rounded import Rounded
 T = TypeVar("T", bound=npt.NDArray[Any])
 
 MASK_BYTES = 32 * 2**20
-"""Masks of all shards together: 22 filters at least over 1,048,576 rows."""
+"""Masks of all shards together: 15 filters at least over 1,048,576 rows."""
 ORDER_BYTES = 40 * 2**20
 """Orders of columns of all shards together: of two columns of 1,048,576 rows."""
-FEW_ROWS, _FEW = 50_000, 20
-"""Up to so many rows that pass, or one of so many, their numbers are kept: for so few a scan is better than a graph,
-and of a large shard the numbers take less than half of a mask's bytes."""
+FEW_ROWS, _FEW = 50_000, 8
+"""Up to so many rows that pass, or one of so many, their numbers are kept: to find so few in a mask takes longer than
+to look at them, and of a large shard they take no more bytes than the mask."""
 LEAST_GATHERED, GATHERED_BYTES = 500, 32 * 2**20
 """Rows that are gathered for one filter at least, and bytes of them for all filters: of fewer the nearest are as soon
 found where they lie (0.18 and 0.23 ms for 200 of 1,048,576 x 512 rows, 0.31 and 0.27 for 600, 1.5 and 0.86 for 10,485).

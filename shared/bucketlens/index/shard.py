@@ -14,7 +14,7 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, fields, graph
-from bucketlens.index.block import Halves, Mask, Vectors, filterable, keys_at, sequencers_at
+from bucketlens.index.block import Halves, Vectors, filterable, keys_at, sequencers_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
@@ -87,12 +87,12 @@ class Shard:
         return Rounded(graph.Graph.rows(self._locate(GRAPH)), self.head.turn) if GRAPH in self._parts else None
 
     @property
-    def apart(self) -> Callable[[Vector, Mask], tuple[Numbers, codes.Bits]] | None:
-        """Which rows of a mask (n,) differ from a query by how much, by ``codes.bits_apart``; None of a small shard, of
-        few dimensions, and where codes are not local yet."""
+    def apart(self) -> Callable[[Vector, Numbers], codes.Bits] | None:
+        """By how much rows differ from a query, by ``codes.bits_apart``; None of a small shard, of few dimensions, and
+        where codes are not local yet."""
         if GRAPH not in self._parts or self.head.dimension < codes.TELLING or not self._here(CODES):
             return None
-        return lambda query, mask: codes.bits_apart(query, self.coded, self.head.coding, mask)
+        return lambda query, rows: codes.bits_apart(query, self.coded, self.head.coding, rows)
 
     @cached_property
     def coded(self) -> codes.Codes:

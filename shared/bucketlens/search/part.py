@@ -36,8 +36,8 @@ class Near(Protocol):
 class Apart(Protocol):
     """How far rows are from a query by their codes."""
 
-    def __call__(self, query: Vector, mask: Mask, /) -> tuple[Numbers, Bits]:
-        """The rows of a mask (n,), ascending, and in how many bits the code of each differs from the query's."""
+    def __call__(self, query: Vector, rows: Numbers, /) -> Bits:
+        """In how many bits the codes of these rows, ascending, differ from the query's."""
         ...
 
 

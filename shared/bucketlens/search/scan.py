@@ -116,7 +116,7 @@ def _compared(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found
     apart, rounded = source.apart, source.rounded
     if apart is None or rounded is None:
         return _search(matching, asked, k, Choice(Path.EXACT, "codes are not local"))
-    candidates, scored = sift(asked, rounded, *apart(asked.vector, matching.mask), k)
+    candidates, scored = sift(asked, rounded, matching.numbers, apart(asked.vector, matching.numbers), k)
     if scored == among:
         choice = Choice(Path.EXACT, "codes tell too little of the matching rows")
     rows, scores = ranked(asked.vector, source.vectors, [candidates], k)
