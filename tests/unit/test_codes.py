@@ -58,7 +58,7 @@ def test_the_nearest_by_code_differ_in_the_fewest_bits(dimension: int) -> None:
 def test_bits_are_counted_of_the_rows_that_are_asked_for(
     dimension: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codes_module, "_COMPARED", 1_000)
+    monkeypatch.setattr(codes_module, "AT_ONCE", 1_000)
     rows, query = around(2_500, dimension), around(1, dimension, seed=4)[0].astype(np.float32)
     codes, coding = encode(rows)
     codes.flags.writeable = False

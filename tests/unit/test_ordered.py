@@ -32,6 +32,7 @@ def test_rows_within_bounds_are_those_that_a_pass_over_the_column_finds(
     stretch = order.within([Bound(op, value) for op, value in bounds])
     assert stretch.mask().tolist() == expected.tolist()
     assert stretch.numbers().tolist() == np.flatnonzero(expected).tolist()
+    assert stretch.holds(np.arange(0, len(numbers), 2)).tolist() == expected[::2].tolist()
     assert order.nbytes <= Ordered.room(len(numbers))
 
 

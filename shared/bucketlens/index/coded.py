@@ -14,11 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.block import Halves, Mask
-from bucketlens.index.codes import BITS, Words, words_asked
+from bucketlens.index.codes import AT_ONCE, BITS, Words, words_asked
 from bucketlens.records import Vector
 
-_COMPARED = 16_384
-"""Rows compared at once: what is made of them stays in the cache of a core."""
 _ASKING, _AMONG, _NEAREST = 64, 16_384, 10
 _SURE, _LEAST_DOUBT = 0.995, 2.576
 """Doubts are measured with so many rows that ask for so many nearest of a sample of so many, and are what such a share
@@ -90,7 +88,7 @@ class Coded:
         """How many bits of each row's code differ from those of the query's, (n,)."""
         asked = words_asked(query, self.mean)
         found = np.zeros(self.words.shape[1], dtype=np.uint16)
-        at_once = min(len(found), _COMPARED)
+        at_once = min(len(found), AT_ONCE)
         apart, counts = np.empty(at_once, np.uint64), np.empty(at_once, np.uint8)
         for at in range(0, len(found), at_once):
             sums = found[at : at + at_once]

@@ -63,13 +63,13 @@ def few_passing(condition: Filter, table: pa.Table, orders: Orders, most: int) -
     if fewest is None or len(fewest) > most:
         return None
     found = fewest.numbers()
-    if not len(found):
-        return found
-    masks = (stretch.mask() for stretch in bounded if stretch is not fewest)
-    for passing in chain(masks, (evaluate(part, table, orders) for part in others)):
-        found = found[passing[found]]
+    for stretch in bounded:
+        if stretch is not fewest:
+            found = found[stretch.holds(found)]
+    for part in others:
         if not len(found):
             break
+        found = found[evaluate(part, table, orders)[found]]
     return found
 
 

@@ -81,5 +81,12 @@ class Stretch:
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """Which of all n rows they are, (n,), writable. Takes 0.16 ns a row."""
-        behind = np.subtract(self.order.places, np.uint32(self.first))  # of those before the first more than there are
+        return self._at(self.order.places)
+
+    def holds(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these rows are among them, (len(rows),)."""
+        return self._at(self.order.places[rows])
+
+    def _at(self, places: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+        behind = np.subtract(places, np.uint32(self.first))  # of those before the first more than there are
         return np.asarray(behind < np.uint32(len(self)))

@@ -50,7 +50,7 @@ ROWS_PER_CODED = 8
 0.1 ms more than comparing them, a scan as long for 2,000 rows of 512 dimensions."""
 COMPARED = 0.5
 """Of the time of a scan, what it takes to compare the codes of all rows and score the nearest: of photographs x 256
-10 ns a row against 42, and then 42 of an eighth to a quarter of them; of 512 dimensions 20 and 65."""
+10 ns a row against 42, and then 42 of a sixteenth to a quarter of them; of 512 dimensions 20 and 65."""
 LEAST_COMPARED = 20_000
 """Rows of a shard of which that is true."""
 ROWS_PER_CANDIDATE = 24
