@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench import selective
 from tests.bench.selective import KINDS
 from tests.bench.setup import Found
 
@@ -49,14 +50,11 @@ def _filtered(pyplot: Any, found: Sequence[Found]) -> Any:
     figure, grid = pyplot.subplots(2, len(KINDS), figsize=(14, 9), sharex=True, sharey="row", layout="constrained")
     for column, kind in enumerate(KINDS):
         for name, own in _by_peer([row for row in found if row["kind"] == kind]):
-            for at, setting in enumerate(dict.fromkeys(row["setting"] for row in own)):
-                line = sorted((row for row in own if row["setting"] == setting), key=lambda row: float(row["share"]))
-                shares, style = (
-                    [row["share"] for row in line],
-                    {**_style(name, found), "linestyle": ("-", "--")[at > 0]},
-                )
-                grid[0][column].plot(shares, [row["recall"] for row in line], label=f"{name}: {setting}", **style)
-                grid[1][column].plot(shares, [row["p50_ms"] for row in line], **style)
+            shares = sorted({row["share"] for row in own})
+            best = (selective.fastest([row for row in own if row["share"] == share]) for share in shares)
+            line = [row for row in best if row is not None]
+            grid[0][column].plot(shares, [row["recall"] for row in line], label=name, **_style(name, found))
+            grid[1][column].plot(shares, [row["p50_ms"] for row in line], **_style(name, found))
         grid[0][column].set(title=f"matching rows {kind}", xscale="log")
         grid[1][column].set(xlabel="share of rows that match (log)", yscale="log")
     grid[0][0].set_ylabel("recall@10")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table as Printed
 
+from tests.bench import selective
 from tests.bench.latency import FAIR, GOOD, fastest
 from tests.bench.machine import in_words
 from tests.bench.selective import KINDS
@@ -68,7 +69,7 @@ def _markdown(shown: Shown) -> str:
 
 def _warm(found: Sequence[Found]) -> list[Shown]:
     cells = []
-    for name in dict.fromkeys(row["peer"] for row in found):
+    for name in _names(found):
         row = fastest(found, name)
         if row is None:
             continue
@@ -87,31 +88,40 @@ def _warm(found: Sequence[Found]) -> list[Shown]:
 
 
 def _filtered(found: Sequence[Found]) -> list[Shown]:
+    return [table(found, kind) for table in (_as_good, _as_ours) for kind in KINDS]
+
+
+def _as_good(found: Sequence[Found], kind: str) -> Shown:
+    cells = [[name, *(_cell(selective.fastest(rows)) for rows in each)] for name, each in _by_share(found, kind)]
+    says = "* fewer hits than match, in some answers." if any("*" in cell for line in cells for cell in line) else ""
+    return Shown(f"Filtered, matching rows {kind}: recall@10 / p50 ms", ("engine", *_shares(found)), cells, says)
+
+
+def _as_ours(found: Sequence[Found], kind: str) -> Shown:
+    """What every engine takes to find as much as the first one does there."""
+    by_share = _by_share(found, kind)
+    targets = [rows[0]["recall"] for rows in by_share[0][1]]
+    cells = [
+        [name, *(_reaching(selective.fastest(rows, least), least) for rows, least in zip(each, targets, strict=True))]
+        for name, each in by_share
+    ]
+    says = f"In brackets: the best recall of an engine that never finds as much as {by_share[0][0]}."
+    return Shown(f"Filtered, matching rows {kind}: p50 ms at the same recall", ("engine", *_shares(found)), cells, says)
+
+
+def _by_share(found: Sequence[Found], kind: str) -> list[tuple[str, list[list[Found]]]]:
+    """Engines, and of each its rows for each share."""
     shares = sorted({row["share"] for row in found})
-    shown = []
-    for kind in KINDS:
-        cells = []
-        for name in dict.fromkeys(row["peer"] for row in found):
-            own = [row for row in found if (row["peer"], row["kind"]) == (name, kind)]
-            cells.append([name, *(_cell(_best([row for row in own if row["share"] == share])) for share in shares)])
-        short = any("*" in cell for line in cells for cell in line)
-        shown.append(
-            Shown(
-                f"Filtered, matching rows {kind}: recall@10 / p50 ms",
-                ("engine", *(f"{share:.2%}" for share in shares)),
-                cells,
-                "* fewer hits than match, in some answers." if short else "",
-            )
-        )
-    return shown
+    own = {name: [row for row in found if (row["peer"], row["kind"]) == (name, kind)] for name in _names(found)}
+    return [(name, [[row for row in rows if row["share"] == share] for share in shares]) for name, rows in own.items()]
 
 
-def _best(rows: Sequence[Found]) -> Found | None:
-    """The fastest of those that reach 0.98, else the one with the best recall."""
-    good = [row for row in rows if row["recall"] >= GOOD]
-    if good:
-        return min(good, key=lambda row: float(row["p50_ms"]))
-    return max(rows, key=lambda row: float(row["recall"]), default=None)
+def _names(found: Sequence[Found]) -> list[str]:
+    return list(dict.fromkeys(row["peer"] for row in found))
+
+
+def _shares(found: Sequence[Found]) -> list[str]:
+    return [f"{share:.2%}" for share in sorted({row["share"] for row in found})]
 
 
 def _cell(row: Found | None) -> str:
@@ -122,6 +132,12 @@ def _cell(row: Found | None) -> str:
         + ("*" if row["short"] else "")
         + (" WRONG" if row["wrong"] else "")
     )
+
+
+def _reaching(row: Found | None, least: float) -> str:
+    if row is None:
+        return "-"
+    return _ms(row["p50_ms"]) if row["recall"] >= least else f"({row['recall']:.3f})"
 
 
 def _building(found: Sequence[Found]) -> list[Shown]:
@@ -169,7 +185,7 @@ def _scaling(found: Sequence[Found]) -> list[Shown]:
         return [row["peer"], f"{row['rows']:,}", f"{row['recall']:.3f}", _ms(row["p50_ms"]), f"{row['build_s']:.1f}",
                 f"{row['size_mb']:.0f}"]  # fmt: skip
 
-    ordered = [row for name in dict.fromkeys(row["peer"] for row in found) for row in found if row["peer"] == name]
+    ordered = [row for name in _names(found) for row in found if row["peer"] == name]
     columns = ("engine", "rows", "recall@10", "p50 ms", "build s", "disk MB")
     return [Shown("Growth with the rows", columns, [line(row) for row in ordered])]
 
