@@ -20,6 +20,7 @@ from bucketlens.index.effort import (
     measure,
     strangers,
 )
+from bucketlens.index.mapped import map_bytes
 from bucketlens.index.rounded import Asked, to_int8
 from bucketlens.index.vectors import exact_cosines
 
@@ -102,7 +103,7 @@ def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path
             FIRSTS,
         ),
     )
-    links = graph.Graph.map(tmp_path / "graph", DIMENSION)
+    links = graph.Graph.map(map_bytes(tmp_path / "graph"), DIMENSION)
     assert len(links) == ROWS, "the rows that asked are linked in the end"
     found = []
     for seed in range(200):

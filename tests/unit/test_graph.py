@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bucketlens.index import graph
+from bucketlens.index.mapped import map_bytes
 
 FULL = Path("/dev/full")
 
@@ -27,7 +28,7 @@ def test_a_disk_that_is_full_is_told_of_also_where_usearch_is_silent(rows: int, 
 def test_a_graph_that_another_process_removed_is_missing_and_a_damaged_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "graph"
     with pytest.raises(FileNotFoundError):
-        graph.Graph.map(path, 16)
+        graph.Graph.map(map_bytes(path), 16)
     path.write_bytes(b"no graph")
     with pytest.raises(RuntimeError):
-        graph.Graph.map(path, 16)
+        graph.Graph.map(map_bytes(path), 16)

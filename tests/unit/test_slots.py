@@ -10,7 +10,8 @@ import pytest
 from usearch.index import Index  # noqa: TID251
 
 from bucketlens.errors import Corrupt
-from bucketlens.index.graph import Graph, build
+from bucketlens.index.graph import build
+from bucketlens.index.mapped import map_bytes
 from bucketlens.index.rounded import to_int8, turn
 from bucketlens.index.slots import rows_by_slot, sort_by_key
 
@@ -38,7 +39,7 @@ def test_it_answers_as_before_and_its_rows_are_in_order(count: int, dimension: i
     sort_by_key(path)
     after = opened(path, dimension)
     assert path.stat().st_size == size
-    assert np.array_equal(rows_by_slot(path), rows)
+    assert np.array_equal(rows_by_slot(map_bytes(path), "graph"), rows)
     assert not list(tmp_path.glob("*.sorted"))
     for query in rng.integers(-127, 128, (50, dimension)).astype(np.int8):
         old, new = before.search(query, 20), after.search(query, 20)
@@ -72,5 +73,5 @@ def test_a_file_that_is_laid_out_otherwise_is_refused(damage: str, tmp_path: Pat
 def test_a_graph_is_built_in_the_order_of_its_rows_and_tells_how_far_rounding_turned_them(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((5_000, 48)).astype(np.float16)
     _, turned = build(vectors, 2, tmp_path / "graph", lambda links, asking: None)
-    assert np.array_equal(Graph.rows(tmp_path / "graph"), to_int8(vectors))
+    assert np.array_equal(rows_by_slot(map_bytes(tmp_path / "graph"), "graph"), to_int8(vectors))
     assert turned == turn(vectors, to_int8(vectors))

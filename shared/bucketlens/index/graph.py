@@ -14,8 +14,9 @@ from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.block import Halves
 from bucketlens.index.effort import strangers
-from bucketlens.index.rounded import Asked, Bytes, to_int8, turn
-from bucketlens.index.slots import rows_by_slot, sort_by_key
+from bucketlens.index.mapped import Bytes
+from bucketlens.index.rounded import Asked, to_int8, turn
+from bucketlens.index.slots import sort_by_key
 from bucketlens.index.vectors import Numbers
 
 T = TypeVar("T")
@@ -33,23 +34,16 @@ _CHUNK = 16_384
 class Graph:
     """Approximate neighbours among the rows of one shard. Threads may share it: nothing is set after opening."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, held: Bytes | None = None) -> None:
         self._index = index
+        self._held = held
 
     @classmethod
-    def map(cls, path: Path, dimension: int) -> Graph:
-        """The graph in a local file. Raises FileNotFoundError where another has removed it."""
+    def map(cls, held: Bytes, dimension: int) -> Graph:
+        """The graph in the mapped bytes of its file, which it keeps."""
         index = _empty(dimension)
-        try:
-            index.view(str(path))
-        except RuntimeError as error:
-            raise error if path.exists() else FileNotFoundError(str(path)) from error
-        return cls(index)
-
-    @staticmethod
-    def rows(path: Path) -> Bytes:
-        """The shard's rows in the same file, (n, d) rounded, mapped. Raises Corrupt."""
-        return rows_by_slot(path)
+        index.view(held.data)
+        return cls(index, held)
 
     def __len__(self) -> int:
         return len(self._index)

@@ -19,9 +19,11 @@ from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
+from bucketlens.index.mapped import Bytes, map_bytes
 from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
+from bucketlens.index.slots import rows_by_slot
 from bucketlens.index.stats import collect
 from bucketlens.index.vectors import Numbers
 from bucketlens.records import ModelIdentity, Sequencer, Vector
@@ -79,12 +81,17 @@ class Shard:
     @cached_property
     def graph(self) -> graph.Graph | None:
         """The graph over all rows, deleted ones included, or None for a small shard."""
-        return graph.Graph.map(self._locate(GRAPH), self.head.dimension) if GRAPH in self._parts else None
+        return graph.Graph.map(self._linked, self.head.dimension) if GRAPH in self._parts else None
 
     @cached_property
     def rounded(self) -> Rounded | None:
-        """The rows as the graph holds them, mapped, or None for a small shard."""
-        return Rounded(graph.Graph.rows(self._locate(GRAPH)), self.head.turn) if GRAPH in self._parts else None
+        """The rows as the graph holds them, mapped, or None for a small shard. Raises Corrupt."""
+        return Rounded(rows_by_slot(self._linked, self.id), self.head.turn) if GRAPH in self._parts else None
+
+    @cached_property
+    def _linked(self) -> Bytes:
+        """The graph's file, mapped once for its links and its rows."""
+        return map_bytes(self._locate(GRAPH))
 
     @property
     def apart(self) -> Callable[[Vector, Numbers], codes.Bits] | None:
@@ -119,7 +126,7 @@ class Shard:
 
     def let_go(self) -> None:
         """Map nothing any longer but the head; who is at work with the rest keeps it. The next use maps it again."""
-        for mapped in ("rows", "vectors", "graph", "rounded", "coded", "_hashes"):
+        for mapped in ("rows", "vectors", "graph", "rounded", "coded", "_linked", "_hashes"):
             self.__dict__.pop(mapped, None)
 
     @cached_property

@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.errors import Corrupt
+from bucketlens.index.mapped import Bytes, map_bytes
 
 _HEAD, _MAGIC = 64, b"usearch"
 _KEY, _NODE_HEAD, _COUNT = 8, 10, 4
 _CHUNK = 16_384
 
-_Bytes = npt.NDArray[np.uint8]
 _Numbers = npt.NDArray[np.int64]
 
 
@@ -36,7 +36,7 @@ class _File:
     """The mapped bytes; (slots,) levels, where the nodes begin and (slots + 1,) where each does; bytes of a list of
     links on the lowest level and on the others."""
 
-    held: _Bytes
+    held: Bytes
     rows: npt.NDArray[np.int8]
     graph_at: int
     first: int
@@ -45,10 +45,9 @@ class _File:
     widths: tuple[int, int]
 
     @classmethod
-    def map(cls, path: Path) -> _File:
-        """Raises Corrupt when the file is not laid out like this to its last byte."""
+    def of(cls, held: Bytes, name: str) -> _File:
+        """Raises Corrupt when the bytes are not laid out like this to the last of them."""
         try:
-            held: _Bytes = np.memmap(path, dtype=np.uint8, mode="r")
             count, width = (int(number) for number in held[:8].view("<u4"))
             head_at = 8 + count * width
             graph_at = head_at + _HEAD
@@ -64,16 +63,16 @@ class _File:
             raise Corrupt(
                 "A graph is not laid out as this version of usearch writes it.",
                 code="bad_graph",
-                value=path.name,
+                value=name,
                 remedy="Restore it or rebuild the index; install the usearch that this release asks for.",
             )
         rows = held[8:head_at].view(np.int8).reshape(count, width)
         return cls(held, rows, graph_at, first, levels, nodes, widths)
 
 
-def rows_by_slot(path: Path) -> npt.NDArray[np.int8]:
-    """The rows of a graph in a local file, (n, d) and mapped, slot by slot. Raises Corrupt."""
-    return _File.map(path).rows
+def rows_by_slot(held: Bytes, name: str) -> npt.NDArray[np.int8]:
+    """The rows of a graph, (n, d), slot by slot, where they stand in its file's bytes. Raises Corrupt."""
+    return _File.of(held, name).rows
 
 
 def sort_by_key(path: Path) -> None:
@@ -83,7 +82,7 @@ def sort_by_key(path: Path) -> None:
     walk for 64 candidates takes 0.67 of the time among 1,048,576 x 512 rows around 2,000 centres, 0.75 to 0.95 among
     262,144 photographs x 256. (Nodes added in that order would be linked less well.) Memory: 30 bytes a row.
     """
-    file, beside = _File.map(path), path.with_name(f"{path.name}.sorted")
+    file, beside = _File.of(map_bytes(path), path.name), path.with_name(f"{path.name}.sorted")
     keys = np.concatenate([_gathered(file.held, file.nodes[:-1][part], _KEY) for part in _chunks(len(file.levels))])
     keys = keys.view("<u8")[:, 0].astype(np.int64)
     slots = np.empty_like(keys)
@@ -100,7 +99,7 @@ def sort_by_key(path: Path) -> None:
     beside.replace(path)
 
 
-def _relinked(file: _File, slots: _Numbers, keys: _Numbers) -> _Bytes:
+def _relinked(file: _File, slots: _Numbers, keys: _Numbers) -> Bytes:
     """The nodes of these slots one after the other, with links to the keys of those they had links to."""
     levels = file.levels[slots].astype(np.int64)
     lowest, other = file.widths
@@ -118,17 +117,17 @@ def _relinked(file: _File, slots: _Numbers, keys: _Numbers) -> _Bytes:
     return made
 
 
-def _gathered(held: _Bytes, starts: _Numbers, width: int) -> _Bytes:
+def _gathered(held: Bytes, starts: _Numbers, width: int) -> Bytes:
     """(len(starts), width): so many bytes from each start on."""
     return np.lib.stride_tricks.sliding_window_view(held, width)[starts]
 
 
-def _place(made: _Bytes, starts: _Numbers, parts: _Bytes) -> None:
+def _place(made: Bytes, starts: _Numbers, parts: Bytes) -> None:
     """The reverse of gathering."""
     np.lib.stride_tricks.sliding_window_view(made, parts.shape[1], writeable=True)[starts] = parts
 
 
-def _copied(held: _Bytes, at: int, size: int) -> npt.NDArray[Any]:
+def _copied(held: Bytes, at: int, size: int) -> npt.NDArray[Any]:
     """Bytes at a place where numbers may not be aligned."""
     return held[at : at + size].copy()
 
