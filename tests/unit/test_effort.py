@@ -20,8 +20,8 @@ from bucketlens.index.effort import (
     measure,
     strangers,
 )
-from bucketlens.index.mapped import map_bytes
 from bucketlens.index.rounded import Asked, to_int8
+from bucketlens.index.slots import map_bytes
 from bucketlens.index.vectors import exact_cosines
 
 ROWS, DIMENSION, CLUSTER = 6_000, 24, 100

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bucketlens.index import graph
-from bucketlens.index.mapped import map_bytes
+from bucketlens.index.slots import map_bytes
 
 FULL = Path("/dev/full")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.unit.test_vectors import drawn
 
 from bucketlens.index.graph import Graph, build
-from bucketlens.index.mapped import map_bytes
 from bucketlens.index.rounded import _KERNEL_ERROR, Asked, Rounded, query_int8, to_int8, turn
+from bucketlens.index.slots import map_bytes
 from bucketlens.index.vectors import cosines_among, exact_cosines, ranked
 
 

@@ -11,9 +11,8 @@ from usearch.index import Index  # noqa: TID251
 
 from bucketlens.errors import Corrupt
 from bucketlens.index.graph import build
-from bucketlens.index.mapped import map_bytes
 from bucketlens.index.rounded import to_int8, turn
-from bucketlens.index.slots import rows_by_slot, sort_by_key
+from bucketlens.index.slots import map_bytes, rows_by_slot, sort_by_key
 
 
 def linked(rows: np.ndarray, order: np.ndarray, path: Path) -> Index:

@@ -12,7 +12,6 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.errors import Corrupt
 from bucketlens.index.block import Halves, Vectors
-from bucketlens.index.mapped import map_bytes
 
 FORMAT = 1
 """Format number of every Arrow file of the index. A reader refuses any other."""
@@ -94,7 +93,7 @@ def read(body: bytes, name: str) -> pa.Table:
 
 def map_file(path: Path) -> pa.Table:
     """The table inside a local file, memory-mapped: nothing is read until it is used. Raises Corrupt."""
-    return _checked(pa.BufferReader(pa.py_buffer(map_bytes(path))), path.name)
+    return _checked(pa.memory_map(str(path)), path.name)
 
 
 def facts(table: pa.Table) -> dict[str, str]:

@@ -14,9 +14,8 @@ from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.block import Halves
 from bucketlens.index.effort import strangers
-from bucketlens.index.mapped import Bytes
 from bucketlens.index.rounded import Asked, to_int8, turn
-from bucketlens.index.slots import sort_by_key
+from bucketlens.index.slots import Bytes, sort_by_key
 from bucketlens.index.vectors import Numbers
 
 T = TypeVar("T")

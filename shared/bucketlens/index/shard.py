@@ -19,11 +19,10 @@ from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
-from bucketlens.index.mapped import Bytes, map_bytes
 from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
-from bucketlens.index.slots import rows_by_slot
+from bucketlens.index.slots import Bytes, map_bytes, rows_by_slot
 from bucketlens.index.stats import collect
 from bucketlens.index.vectors import Numbers
 from bucketlens.records import ModelIdentity, Sequencer, Vector

@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.errors import Corrupt
-from bucketlens.index.mapped import Bytes, map_bytes
 
 _HEAD, _MAGIC = 64, b"usearch"
 _KEY, _NODE_HEAD, _COUNT = 8, 10, 4
 _CHUNK = 16_384
 
+Bytes = npt.NDArray[np.uint8]
 _Numbers = npt.NDArray[np.int64]
 
 
@@ -68,6 +68,13 @@ class _File:
             )
         rows = held[8:head_at].view(np.int8).reshape(count, width)
         return cls(held, rows, graph_at, first, levels, nodes, widths)
+
+
+def map_bytes(path: Path) -> Bytes:
+    """A file's bytes, (size,), mapped and read-only. Raises OSError."""
+    if not path.stat().st_size:
+        return np.zeros(0, dtype=np.uint8)
+    return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
 
 
 def rows_by_slot(held: Bytes, name: str) -> npt.NDArray[np.int8]:
