@@ -36,20 +36,24 @@ LOGGED = 3 * EXACT_BELOW // 2
 
 @dataclass(frozen=True)
 class Heights:
-    """A shard, and the direction along which its rows' metadata ``height`` ascends, from 0 to 1."""
+    """A part, and the direction along which its rows' metadata ``height`` ascends, from 0 to 1."""
 
     part: Part
     up: np.ndarray
 
 
-def heights(rows: np.ndarray, folder: Path) -> Heights:
+def heights(rows: np.ndarray, folder: Path | None) -> Heights:
+    """A shard in a folder, or a log."""
     up = np.linalg.svd(rows[:2_000].astype(np.float32), full_matrices=False)[2][1]
     height = np.argsort(np.argsort(rows.astype(np.float32) @ up)) / len(rows)
     images = [image(f"images/{n:05}.jpg", n + 1, {"height": float(height[n])}) for n in range(len(rows))]
-    block = Block(Block.of(images, DIMENSION).table, rows)
+    block, live = Block(Block.of(images, DIMENSION).table, rows), np.ones(len(rows), bool)
+    if folder is None:
+        pile = Pile.empty(rows.shape[1]).plus([block])
+        return Heights(Part("log", pile, live, pile.near), up)
     model = ModelIdentity("m", "0" * 32, rows.shape[1])
     made = shard.build(Gathered.of([(block, np.arange(len(block)))]), model, folder, threads=2)
-    return Heights(Part("s", Shard("s", made, lambda part: made[part]), np.ones(len(rows), bool)), up)
+    return Heights(Part("s", Shard("s", made, lambda part: made[part]), live), up)
 
 
 def uneven(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -121,10 +125,12 @@ def test_of_the_rows_that_are_scored_none_of_the_nearest_is_left_out(
     held, small = vectors.astype(np.float16), to_int8(vectors)
     cosines = exact_cosines(query, held)
     bits = np.clip(np.round(100 - 60 * cosines + noise * 10 * rng.standard_normal(rows)), 0, 512).astype(np.uint16)
-    left, scored = sift(Asked(query), Rounded(small, turn(held, small)), np.arange(rows), bits, k)
+    asked, rounded = Asked(query), Rounded(small, turn(held, small))
+    scored, rough = sift(lambda numbers: rounded.cosines(asked, numbers), np.arange(rows), bits, k)
+    left = rounded.likely(asked, [scored], [rough], k)
     assert (np.diff(left) > 0).all()
-    assert min(rows, max(2_000, 20 * k)) <= scored <= rows
-    if scored == rows:
+    assert min(rows, max(2_000, 20 * k)) <= len(set(scored.tolist())) == len(scored) <= rows
+    if len(scored) == rows:
         assert set(np.argsort(-cosines, kind="stable")[:k].tolist()) <= set(left.tolist())
     if noise == 0:
         assert np.sort(cosines[left])[-k:].sum() >= np.sort(cosines)[-k:].sum() - 1e-4
@@ -159,3 +165,29 @@ def test_a_log_is_found_by_its_codes_whatever_there_is_beside_it(log: Pile, besi
         least = np.sort(cosines)[-K]
         right += sum(int(np.count_nonzero(one.scores >= least - 1e-3)) for one in found)
     assert right >= 0.95 * K * 40
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("drawn", [around, uneven])
+def test_a_log_without_the_rows_nearest_to_the_query_is_found_by_its_codes(
+    beside: bool, drawn: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plan, scan):
+        monkeypatch.setattr(module, "EXACT_FILTERED_BELOW", 5_000)
+    made, others = heights(drawn(LOGGED, 128, seed=1), None), drawn(3_000, 128, seed=2)
+    other = Part("shard", Pile.empty(128).plus([Block(made.part.source.rows[:3_000], others)]), np.ones(3_000, bool))
+    parts, right, seen = [made.part, *([other] if beside else [])], 0, set()
+    for sideways in drawn(20, 128, seed=3).astype(np.float32):
+        query = unit((2 * made.up + sideways)[None, :])[0]
+        for share in (0.9, 0.5):
+            condition = parse({"height": {"$lt": share}})
+            found = search_parts(parts, query, condition, K, exact=False)
+            matching = [part.matching(condition).numbers for part in parts]
+            cosines = [
+                exact_cosines(query, part.source.vectors[rows]) for part, rows in zip(parts, matching, strict=True)
+            ]
+            kth = np.sort(np.concatenate(cosines))[-K]
+            right += min(K, sum(int(np.count_nonzero(one.scores >= kth)) for one in found))
+            seen.add(found[0].choice.path)
+    assert SearchPath.CODES in seen or drawn is uneven
+    assert right >= 0.98 * K * 40

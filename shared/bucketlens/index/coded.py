@@ -64,7 +64,7 @@ class Coded:
         rows = self.words.shape[1]
         if count >= rows:
             return np.arange(rows) if mask is None else np.flatnonzero(mask)
-        apart = self._apart(query)
+        apart = self.apart(query)
         if mask is not None:
             np.putmask(apart, ~mask, BITS + 1)
         if least is not None:
@@ -84,7 +84,7 @@ class Coded:
         bits = min(len(self.mean), BITS)
         return bits * share, math.sqrt(max(bits * share * (1 - share), 1.0))
 
-    def _apart(self, query: Vector) -> npt.NDArray[np.uint16]:
+    def apart(self, query: Vector) -> npt.NDArray[np.uint16]:
         """How many bits of each row's code differ from those of the query's, (n,)."""
         asked = words_asked(query, self.mean)
         found = np.zeros(self.words.shape[1], dtype=np.uint16)

@@ -15,8 +15,9 @@ from bucketlens.filters import Filter
 from bucketlens.index import columns
 from bucketlens.index.block import Block, Halves, Mask, keys_of
 from bucketlens.index.coded import Coded
-from bucketlens.index.codes import signs, words_of, words_wide
+from bucketlens.index.codes import Bits, signs, words_of, words_wide
 from bucketlens.index.masks import Passing
+from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
 _GROWN = 1.25
@@ -98,13 +99,12 @@ class Pile:
         """Rows in memory are found by their codes."""
         return
 
-    @property
-    def apart(self) -> None:
-        """Rows in memory are found by ``near``."""
-        return
+    def apart(self, query: Vector, rows: Numbers) -> Bits:
+        """In how many bits the codes of these rows differ from the query's. Made when first needed."""
+        return self.room.coded_to(self.count).apart(query)[rows]
 
     def near(self, query: Vector, mask: Mask | None, count: int, least: float | None = None) -> npt.NDArray[np.int64]:
-        """As ``Coded.nearest``. Codes are made when they are first needed."""
+        """As ``Coded.nearest``. Made when first needed."""
         return self.room.coded_to(self.count).nearest(query, mask, count, least)
 
     def passing(self, condition: Filter) -> Passing:

@@ -13,9 +13,9 @@ from bucketlens.index.stats import possible
 from bucketlens.records import Vector
 from bucketlens.search.cold import search_cold
 from bucketlens.search.keysearch import settle_by_range
-from bucketlens.search.part import Part
 from bucketlens.search.plan import Choice, Path
 from bucketlens.search.scan import Found, search_parts
+from bucketlens.search.settlements import logged
 from bucketlens.search.view import View
 from bucketlens.search.winners import Unsettled
 
@@ -116,18 +116,18 @@ def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Fo
         cold = {number: view.cold(number) for number in split.cold}
         settled = settle_by_range(view.log, view.shards, cold, view.reach.ranges, sure=False)
         dead = dict(enumerate(settled.dead))
-        logged = Part("log", view.log.images, settled.images)
-        parts = (*([logged] if logged.count else []), *(part for part in parts if part.name != "log"))
+        log = logged(view.log, settled)
+        parts = (*([log] if log.count else []), *(part for part in parts if part.name != "log"))
     unread = {view.shards[number][0].id for number in (*split.cold, *split.pruned)}
     local = [part for part in parts if part.name not in unread]
     found = search_parts(local, asked.query, asked.filter, asked.k, exact=asked.exact)
-    log = next((one for one in found if one.part.name == "log"), None)
+    of_log = next((one for one in found if one.part.name == "log"), None)
     shards = [view.cold(number, dead.get(number), shut=number in split.pruned) for number in split.cold]
-    said, contending = ({}, None) if known else (settled.log, log)
+    said, contending = ({}, None) if known else (settled.log, of_log)
     opened = view.reach.opening(view.snapshot.manifest.shards)
     counting, brought = search_cold(
         shards, said, contending, asked.query, asked.filter, asked.k, view.reach.ranges, opened
     )
     if counting is not None:
-        found = [counting if one is log else one for one in found]
+        found = [counting if one is of_log else one for one in found]
     return found + [one for number, one in zip(split.cold, brought, strict=True) if number not in split.pruned]

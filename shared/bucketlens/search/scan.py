@@ -12,7 +12,7 @@ from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.arrow import Span
 from bucketlens.index.block import Mask
 from bucketlens.index.rounded import Asked
-from bucketlens.index.vectors import Numbers, ranked
+from bucketlens.index.vectors import Numbers, cosines_among, ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import (
@@ -26,7 +26,7 @@ from bucketlens.search.plan import (
     enough,
     wider,
 )
-from bucketlens.search.sift import sift
+from bucketlens.search.sift import Cosines, sift
 
 _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
@@ -95,11 +95,11 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: flo
     candidates, scanned = list[Numbers](), 0
     if choice.path in (Path.GRAPH, Path.CLUSTERS):
         candidates, scanned, choice = _approach(matching, asked, k, choice)
-    if choice.path is Path.CODES and part.near is not None:
+    if choice.path is Path.CODES and part.near is not None and matching.passing is None:
         mask = None if matching.whole else matching.mask
         candidates, scanned = [part.near(asked.vector, mask, choice.candidates, least)], matching.count
     elif choice.path is Path.CODES:
-        return _compared(matching, asked, k, choice)
+        return _compared(matching, asked, k, choice, least)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
     if choice.path is Path.EXACT and (sifted := matching.sifted(asked, k)) is not None:
@@ -110,17 +110,24 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: flo
     return Found(part, rows, scores, matching.count, scanned, choice)
 
 
-def _compared(matching: Matching, asked: Asked, k: int, choice: Choice) -> Found:
-    """By the codes of a shard; the exact path where that came to score all rows, or cannot be."""
+def _compared(matching: Matching, asked: Asked, k: int, choice: Choice, least: float | None) -> Found:
+    """By the codes of all that matches; the exact path where that came to score all rows, or cannot be."""
     source, among = matching.part.source, matching.count
     apart, rounded = source.apart, source.rounded
-    if apart is None or rounded is None:
+    if apart is None:
         return _search(matching, asked, k, Choice(Path.EXACT, "codes are not local"))
-    candidates, scored = sift(asked, rounded, matching.numbers, apart(asked.vector, matching.numbers), k)
-    if scored == among:
+
+    def score(rows: Numbers) -> Cosines:
+        if rounded is not None:
+            return rounded.cosines(asked, rows)
+        return cosines_among(asked.vector.astype(np.float16), source.vectors, rows)
+
+    rows, cosines = sift(score, matching.numbers, apart(asked.vector, matching.numbers), k, least)
+    if len(rows) == among:
         choice = Choice(Path.EXACT, "codes tell too little of the matching rows")
-    rows, scores = ranked(asked.vector, source.vectors, [candidates], k)
-    return Found(matching.part, rows, scores, among, among, choice)
+    candidates = np.sort(rows) if rounded is None else rounded.likely(asked, [rows], [cosines], k)
+    best, scores = ranked(asked.vector, source.vectors, [candidates], k)
+    return Found(matching.part, best, scores, among, among, choice)
 
 
 def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:

@@ -56,7 +56,7 @@ class Settlements:
             same.get((shard.id, id(dead))) or Part(shard.id, shard, ~dead)
             for (shard, _), dead in zip(pairs, settled.dead, strict=True)
         ]
-        return settled, (Part("log", self.log.images, settled.images, self.log.images.near), *parts)
+        return settled, (logged(self.log, settled), *parts)
 
     def _parts(self) -> Mapping[tuple[str, int], Part]:
         """Those of any set of shards that are known, by shard and by which array says what is dead."""
@@ -65,6 +65,11 @@ class Settlements:
             for settled, (_, *parts) in [*self.before.values(), *self._known.values()]
             for part, dead in zip(parts, settled.dead, strict=True)
         }
+
+
+def logged(log: Log, settled: Settled) -> Part:
+    """The log's images that count, as a part."""
+    return Part("log", log.images, settled.images, log.images.near)
 
 
 def _last(settled: Mapping[Numbers, Among]) -> dict[Numbers, Among]:

@@ -8,13 +8,17 @@ through the bits. The line and its error by least squares say how many of the ro
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from bucketlens.index.codes import Bits
-from bucketlens.index.rounded import Asked, Rounded
 from bucketlens.index.vectors import Numbers, kth_highest
+
+Cosines = npt.NDArray[np.float32]
+Score = Callable[[Numbers], Cosines]
+"""The cosines of the query to the rows of these numbers, ascending."""
 
 FIRST, FIRST_PER_HIT = 2_000, 20
 """Rows, the nearest by code, that tell how many more are scored: at least."""
@@ -25,23 +29,25 @@ centres 0.998 in 4,400; without any structure 1.000 in 31,000; and 0.998 in near
 as one over the root of their number: signs tell little there."""
 
 
-def sift(asked: Asked, rounded: Rounded, rows: Numbers, apart: Bits, k: int) -> tuple[Numbers, int]:
-    """Those of the rows, (n,) ascending, that are so many bits ``apart`` from the query, that may be among the k
-    nearest, ascending; and how many were scored for that: all, where more than half would be."""
+def sift(score: Score, rows: Numbers, apart: Bits, k: int, least: float | None = None) -> tuple[Numbers, Cosines]:
+    """Those of the rows, (n,) ascending, that are so many bits ``apart`` from the query, that were scored because they
+    may be among the k nearest (and come up to ``least``), and their cosines: all, where more than half would be."""
     first = max(FIRST, FIRST_PER_HIT * k)
     if 2 * first >= len(rows):
-        return rounded.nearest(asked, [rows], k), len(rows)
+        return rows, score(rows)
     within = int(np.partition(apart, first - 1)[first - 1])
     chosen = apart <= within
     near = rows[chosen]
-    cosines = rounded.cosines(asked, near)
-    reach = _reach(apart[chosen], cosines, kth_highest(cosines, k), np.bincount(apart), MISSED * k)
+    cosines = score(near)
+    kth = kth_highest(cosines, k)
+    kth = kth if least is None else max(kth, least)
+    reach = _reach(apart[chosen], cosines, kth, np.bincount(apart), MISSED * k)
     chosen = ~chosen if 2 * np.count_nonzero(apart <= reach) > len(rows) else (apart > within) & (apart <= reach)
     more = rows[chosen]
-    return rounded.likely(asked, [near, more], [cosines, rounded.cosines(asked, more)], k), len(near) + len(more)
+    return np.concatenate([near, more]), np.concatenate([cosines, score(more)])
 
 
-def _reach(apart: Bits, cosines: npt.NDArray[np.float32], kth: float, counts: Numbers, missed: float) -> int:
+def _reach(apart: Bits, cosines: Cosines, kth: float, counts: Numbers, missed: float) -> int:
     """The least number of bits beyond which no more than so many rows are expected to reach the k-th cosine: of
     ``counts`` (bits,), given the ``cosines`` (n,) of rows that far ``apart``."""
     bits = apart.astype(np.float64)
