@@ -132,6 +132,16 @@ def test_where_a_walk_would_come_too_far_the_codes_of_all_that_matches_are_compa
     assert after(0, 19_000)[0] is Path.EXACT
 
 
+def test_where_hardly_a_row_near_the_query_matches_no_walk_is_begun() -> None:
+    def path(near: float, matching: int = 131_072, *, comparable: bool = True) -> Path:
+        told = {"among": matching, "effort": WALK, "near": near, "comparable": comparable}
+        return choose(262_144, matching, 10, filtered=True, exact=False, **told).path  # type: ignore[arg-type]
+
+    assert [path(near) for near in (0.0, 0.01, 0.1, 0.9)] == [Path.CODES, Path.CODES, Path.GRAPH, Path.GRAPH]
+    assert path(0.0, comparable=False) is Path.GRAPH
+    assert path(0.0, 10**9) is Path.GRAPH, "to compare so many takes longer than any walk is expected to"
+
+
 def test_codes_of_shards_are_compared_for_filters_only_and_those_of_small_shards_never() -> None:
     def path(*, filtered: bool = True, effort: Effort | None = WALK, near: float = 0.0) -> Path:
         return choose(
