@@ -20,6 +20,7 @@ from tests.bench.distance import BYTES_PER_S, LATENCY_S, Distance
 from tests.bench.latency import fastest, label
 from tests.bench.origin import Origin
 from tests.bench.peers.protocol import Knobs
+from tests.bench.peers.registry import OUR_TITLE
 from tests.bench.setup import Bench, Found
 from tests.bench.truth import recall
 from tests.bench.worker import Failed, Worker
@@ -53,7 +54,7 @@ def measure(bench: Bench) -> list[Found]:
 
 
 def _settings(about: Mapping[str, Any], best: Sequence[Found]) -> list[Knobs]:
-    if about["name"] == "bucketlens":
+    if about["name"] == OUR_TITLE:
         return [{}]
     chosen = fastest(best, about["name"])
     return [{}, about["sweep"][len(about["sweep"]) // 2] if chosen is None else chosen["knobs"]]
