@@ -17,10 +17,11 @@ from rich.progress import Progress
 
 from tests.bench.checks import check_recall
 from tests.bench.distance import BYTES_PER_S, LATENCY_S, Distance
-from tests.bench.latency import fastest, label
+from tests.bench.latency import fastest
 from tests.bench.origin import Origin
 from tests.bench.peers.protocol import Knobs
 from tests.bench.peers.registry import OUR_TITLE
+from tests.bench.rounds import label
 from tests.bench.setup import Bench, Found
 from tests.bench.truth import recall
 from tests.bench.worker import Failed, Worker
