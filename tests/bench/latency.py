@@ -6,7 +6,7 @@ settings while the others wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,14 +40,17 @@ def measure(bench: Bench) -> list[Found]:
     return found
 
 
-def fastest(found: Iterable[Found], peer: str) -> Found | None:
-    """The engine's fastest setting of those with recall 0.98, else 0.95; else its best one."""
-    own = [row for row in found if row.get("peer") == peer and "p50_ms" in row]
-    for least in (GOOD, FAIR):
-        enough = [row for row in own if row["recall"] >= least]
+def fastest(rows: Sequence[Found], *levels: float) -> Found | None:
+    """Of one engine's rows: the fastest with the first recall of ``levels`` that any reaches, else the best one.
+
+    A row with wrong hits is taken only where there is no other.
+    """
+    right = [row for row in rows if not row.get("wrong")] or rows
+    for least in levels:
+        enough = [row for row in right if row["recall"] >= least]
         if enough:
             return min(enough, key=lambda row: float(row["p50_ms"]))
-    return max(own, key=lambda row: float(row["recall"]), default=None)
+    return max(right, key=lambda row: float(row["recall"]), default=None)
 
 
 def _row(bench: Bench, about: Mapping[str, Any], knobs: Knobs, times: list[Timed]) -> Found:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import selective
-from tests.bench.latency import GOOD
+from tests.bench.latency import GOOD, fastest
 from tests.bench.peers.registry import OUR_TITLE
 from tests.bench.selective import KINDS
 from tests.bench.setup import Found
@@ -52,7 +51,7 @@ def _filtered(pyplot: Any, found: Sequence[Found]) -> Any:
     for column, kind in enumerate(KINDS):
         for name, own in _by_peer([row for row in found if row["kind"] == kind]):
             shares = sorted({row["share"] for row in own})
-            best = (selective.fastest([row for row in own if row["share"] == share]) for share in shares)
+            best = (fastest([row for row in own if row["share"] == share], GOOD) for share in shares)
             line = [row for row in best if row is not None]
             grid[0][column].plot(shares, [row["recall"] for row in line], label=name, **_style(name, found))
             grid[1][column].plot(shares, [row["p50_ms"] for row in line], **_style(name, found))

@@ -14,7 +14,6 @@ from rich.progress import Progress
 
 from tests.bench.checks import check_recall
 from tests.bench.data import Data
-from tests.bench.latency import GOOD
 from tests.bench.mixture import Floats
 from tests.bench.peers.protocol import Filters, Knobs, Where
 from tests.bench.peers.registry import OURS, WHOLE
@@ -62,14 +61,6 @@ def measure(bench: Bench) -> list[Found]:
 def _settings(name: str, sweep: Sequence[Knobs]) -> Sequence[Knobs]:
     """All of them; of bucketlens the one it is shipped with."""
     return sweep[:1] if name == OURS else sweep
-
-
-def fastest(rows: Sequence[Found], least: float = GOOD) -> Found | None:
-    """Of one engine's rows: the fastest of those with at least that recall, else the one with the best."""
-    enough = [row for row in rows if row["recall"] >= least]
-    if enough:
-        return min(enough, key=lambda row: float(row["p50_ms"]))
-    return max(rows, key=lambda row: float(row["recall"]), default=None)
 
 
 def _wheres(data: Data, kind: str, share: float, count: int) -> list[Where]:

@@ -12,12 +12,13 @@ import pytest
 from rich.console import Console
 from tests.bench.checks import HarnessError, check_recall, suspicions
 from tests.bench.data import Data, load
-from tests.bench.latency import fastest
+from tests.bench.latency import FAIR, GOOD, fastest
 from tests.bench.mixture import Floats, Mixture
 from tests.bench.peers.protocol import UNFILTERED, Filters, Knobs, Where
-from tests.bench.report import markdown, tables
+from tests.bench.report import Shown, markdown, tables
 from tests.bench.rounds import rounds, sliced
 from tests.bench.scaling import exponent, sizes
+from tests.bench.selective import KINDS
 from tests.bench.truth import nearest, recall, truth
 from tests.bench.worker import Failed, Held, Timed
 
@@ -131,12 +132,19 @@ def test_an_engine_far_below_what_it_is_known_for_is_suspected() -> None:
 
 def test_the_fastest_setting_is_one_that_finds_enough() -> None:
     def row(recall: float, p50: float) -> dict[str, object]:
-        return {"peer": "a", "recall": recall, "p50_ms": p50}
+        return {"recall": recall, "p50_ms": p50}
 
-    assert fastest([row(0.7, 1), row(0.98, 3), row(0.99, 2), row(1.0, 4)], "a") == row(0.99, 2)
-    assert fastest([row(0.7, 1), row(0.96, 3), row(0.97, 4)], "a") == row(0.96, 3)
-    assert fastest([row(0.7, 1), row(0.8, 3)], "a") == row(0.8, 3)
-    assert fastest([row(0.99, 1)], "b") is None
+    assert fastest([row(0.7, 1), row(0.98, 3), row(0.99, 2), row(1.0, 4)], GOOD, FAIR) == row(0.99, 2)
+    assert fastest([row(0.7, 1), row(0.96, 3), row(0.97, 4)], GOOD, FAIR) == row(0.96, 3)
+    assert fastest([row(0.7, 1), row(0.96, 3), row(0.97, 4)], GOOD) == row(0.97, 4)
+    assert fastest([row(0.7, 1), row(0.8, 3)], GOOD, FAIR) == row(0.8, 3)
+    assert fastest([], GOOD) is None
+
+
+def test_a_setting_with_wrong_hits_is_taken_only_where_there_is_no_other() -> None:
+    wrong, right = _filtered("a", recall=0.99, p50_ms=1, wrong=2), _filtered("a", recall=0.9, p50_ms=3)
+    assert fastest([wrong, right], GOOD) == right
+    assert fastest([wrong], GOOD) == wrong
 
 
 class _Engine:
@@ -226,6 +234,51 @@ def test_the_untimed_pass_knows_a_shared_filter_and_none_of_a_query_s_own() -> N
     assert [filters for *_, filters in _rounds([("a", {"ef": 1})], 9, own)[1]] == [UNFILTERED, own] * 3
     shared = Filters(Where("shuffled", 0, 9))
     assert [filters for *_, filters in _rounds([("a", {"ef": 1})], 9, shared)[1]] == [shared] * 6
+
+
+def _filtered(peer: str, kind: str = KINDS[0], share: float = 0.1, **other: float) -> dict[str, Any]:
+    return {"peer": peer, "kind": kind, "share": share, "recall": 0.99, "p50_ms": 2.0, "short": 0, "wrong": 0, **other}
+
+
+def _same_recall(found: Sequence[dict[str, Any]]) -> list[Shown]:
+    return [shown for shown in tables("filtered", found) if "at the same recall" in shown.title]
+
+
+def test_at_the_same_recall_is_at_that_of_ours_wherever_ours_stands() -> None:
+    found = [
+        _filtered("first", recall=0.5, p50_ms=0.1),
+        _filtered("first", recall=0.995, p50_ms=3.0),
+        _filtered("never", recall=0.98),
+        _filtered("bucketlens"),
+    ]
+    (shown,) = _same_recall(found)
+    assert shown.cells == [["first", "3.00"], ["never", "(0.980)"], ["bucketlens", "2.00"]]
+    assert "as much as bucketlens" in shown.says
+
+
+def test_at_the_same_recall_short_and_wrong_answers_are_marked() -> None:
+    found = [
+        _filtered("bucketlens"),
+        _filtered("a", short=1),
+        _filtered("b", wrong=1),
+        _filtered("c", recall=0.5, short=2),
+    ]
+    (shown,) = _same_recall(found)
+    assert [line[1] for line in shown.cells] == ["2.00", "2.00*", "2.00 WRONG", "(0.500)*"]
+    assert "* fewer hits" in shown.says
+
+
+def test_what_ours_or_another_engine_lacks_is_a_dash() -> None:
+    found = [_filtered("a"), _filtered("a", share=0.5), _filtered("b", share=0.5), _filtered("bucketlens", share=0.5)]
+    (shown,) = _same_recall(found)
+    assert shown.columns == ("engine", "10.00%", "50.00%")
+    assert shown.cells == [["a", "-", "2.00"], ["b", "-", "2.00"], ["bucketlens", "-", "2.00"]]
+
+
+def test_without_ours_there_is_no_table_at_its_recall() -> None:
+    shown = tables("filtered", [_filtered("a"), _filtered("b", kind=KINDS[1])])
+    assert [KINDS.index(kind) for each in shown for kind in KINDS if kind in each.title] == [0, 1, 2]
+    assert all(each.title.endswith("recall@10 / p50 ms") for each in shown)
 
 
 def test_the_exponent_of_a_power_law_is_found() -> None:
