@@ -17,9 +17,11 @@ from rich.progress import Progress
 
 from tests.bench.checks import check_recall
 from tests.bench.distance import BYTES_PER_S, LATENCY_S, Distance
-from tests.bench.latency import fastest, label
+from tests.bench.latency import FAIR, GOOD, fastest
 from tests.bench.origin import Origin
 from tests.bench.peers.protocol import Knobs
+from tests.bench.peers.registry import OUR_TITLE
+from tests.bench.rounds import label
 from tests.bench.setup import Bench, Found
 from tests.bench.truth import recall
 from tests.bench.worker import Failed, Worker
@@ -53,9 +55,9 @@ def measure(bench: Bench) -> list[Found]:
 
 
 def _settings(about: Mapping[str, Any], best: Sequence[Found]) -> list[Knobs]:
-    if about["name"] == "bucketlens":
+    if about["name"] == OUR_TITLE:
         return [{}]
-    chosen = fastest(best, about["name"])
+    chosen = fastest([row for row in best if row["peer"] == about["name"]], GOOD, FAIR)
     return [{}, about["sweep"][len(about["sweep"]) // 2] if chosen is None else chosen["knobs"]]
 
 

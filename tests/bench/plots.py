@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import selective
+from tests.bench.latency import GOOD, fastest
+from tests.bench.peers.registry import OUR_TITLE
 from tests.bench.selective import KINDS
 from tests.bench.setup import Found
 
-OURS = "bucketlens"
 _LEAST_RECALL = 0.7
 
 
@@ -39,7 +39,7 @@ def _warm(pyplot: Any, found: Sequence[Found]) -> Any:
         axes.scatter([row["recall"] for row in own], [row["p50_ms"] for row in own], s=6, color=_colour(name, found))
     axes.set_xlim(_LEAST_RECALL, 1.003)
     axes.set_yscale("log")
-    axes.axvline(0.98, color="grey", linestyle=":", linewidth=1)
+    axes.axvline(GOOD, color="grey", linestyle=":", linewidth=1)
     axes.set(xlabel="recall@10", ylabel="median latency, ms (log)", title="Warm, one thread: right and down is better")
     axes.grid(visible=True, which="both", alpha=0.25)
     axes.legend(fontsize=8)
@@ -51,7 +51,7 @@ def _filtered(pyplot: Any, found: Sequence[Found]) -> Any:
     for column, kind in enumerate(KINDS):
         for name, own in _by_peer([row for row in found if row["kind"] == kind]):
             shares = sorted({row["share"] for row in own})
-            best = (selective.fastest([row for row in own if row["share"] == share]) for share in shares)
+            best = (fastest([row for row in own if row["share"] == share], GOOD) for share in shares)
             line = [row for row in best if row is not None]
             grid[0][column].plot(shares, [row["recall"] for row in line], label=name, **_style(name, found))
             grid[1][column].plot(shares, [row["p50_ms"] for row in line], **_style(name, found))
@@ -83,7 +83,7 @@ def _bars(pyplot: Any, found: Sequence[Found], measures: Sequence[tuple[str, str
     names = [row["peer"] for row in found]
     for axes, (measure, title) in zip(grid, measures, strict=True):
         values = [row[measure] or 0 for row in found]
-        colours = ["black" if name.startswith(OURS) else "tab:blue" for name in names]
+        colours = ["black" if name.startswith(OUR_TITLE) else "tab:blue" for name in names]
         axes.barh(names, values, color=colours)
         for at, value in enumerate(values):
             axes.text(value, at, f" {value:.3g}", va="center", fontsize=8)
@@ -132,7 +132,7 @@ def _front(own: Sequence[Found]) -> list[Found]:
 
 
 def _style(name: str, found: Sequence[Found]) -> dict[str, Any]:
-    ours = name.startswith(OURS)
+    ours = name.startswith(OUR_TITLE)
     return {
         "marker": "o",
         "markersize": 7 if ours else 4,
@@ -144,9 +144,9 @@ def _style(name: str, found: Sequence[Found]) -> dict[str, Any]:
 
 def _colour(name: str, found: Sequence[Found]) -> str:
     """The same for an engine throughout a picture."""
-    if name.startswith(OURS):
-        return "black" if name == OURS else "dimgrey"
-    others = [each for each in dict.fromkeys(row["peer"] for row in found) if not each.startswith(OURS)]
+    if name.startswith(OUR_TITLE):
+        return "black" if name == OUR_TITLE else "dimgrey"
+    others = [each for each in dict.fromkeys(row["peer"] for row in found) if not each.startswith(OUR_TITLE)]
     return f"C{others.index(name)}"
 
 

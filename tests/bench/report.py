@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table as Printed
 
-from tests.bench import selective
 from tests.bench.latency import FAIR, GOOD, fastest
 from tests.bench.machine import in_words
+from tests.bench.peers.registry import OUR_TITLE
 from tests.bench.selective import KINDS
 from tests.bench.setup import Found
 
@@ -70,7 +70,7 @@ def _markdown(shown: Shown) -> str:
 def _warm(found: Sequence[Found]) -> list[Shown]:
     cells = []
     for name in _names(found):
-        row = fastest(found, name)
+        row = fastest([row for row in found if row["peer"] == name], GOOD, FAIR)
         if row is None:
             continue
         reached = row["recall"]
@@ -88,32 +88,39 @@ def _warm(found: Sequence[Found]) -> list[Shown]:
 
 
 def _filtered(found: Sequence[Found]) -> list[Shown]:
-    return [table(found, kind) for table in (_as_good, _as_ours) for kind in KINDS]
+    ours = [kind for kind in KINDS if any((row["peer"], row["kind"]) == (OUR_TITLE, kind) for row in found)]
+    return [_as_good(found, kind) for kind in KINDS] + [_as_ours(found, kind) for kind in ours]
 
 
 def _as_good(found: Sequence[Found], kind: str) -> Shown:
-    cells = [[name, *(_cell(selective.fastest(rows)) for rows in each)] for name, each in _by_share(found, kind)]
-    says = "* fewer hits than match, in some answers." if any("*" in cell for line in cells for cell in line) else ""
-    return Shown(f"Filtered, matching rows {kind}: recall@10 / p50 ms", ("engine", *_shares(found)), cells, says)
+    cells = [[name, *(_cell(fastest(rows, GOOD)) for rows in each)] for name, each in _by_share(found, kind).items()]
+    title = f"Filtered, matching rows {kind}: recall@10 / p50 ms"
+    return Shown(title, ("engine", *_shares(found)), cells, _starred(cells))
 
 
 def _as_ours(found: Sequence[Found], kind: str) -> Shown:
-    """What every engine takes to find as much as the first one does there."""
+    """What every engine takes to find as much as ours does there."""
     by_share = _by_share(found, kind)
-    targets = [rows[0]["recall"] for rows in by_share[0][1]]
+    targets = [fastest(rows, GOOD) for rows in by_share[OUR_TITLE]]
     cells = [
-        [name, *(_reaching(selective.fastest(rows, least), least) for rows, least in zip(each, targets, strict=True))]
-        for name, each in by_share
+        [name, *(_reaching(rows, target) for rows, target in zip(each, targets, strict=True))]
+        for name, each in by_share.items()
     ]
-    says = f"In brackets: the best recall of an engine that never finds as much as {by_share[0][0]}."
-    return Shown(f"Filtered, matching rows {kind}: p50 ms at the same recall", ("engine", *_shares(found)), cells, says)
+    title = f"Filtered, matching rows {kind}: p50 ms at the same recall"
+    says = f"In brackets: the best recall of an engine that never finds as much as {OUR_TITLE}."
+    return Shown(title, ("engine", *_shares(found)), cells, f"{says} {_starred(cells)}".strip())
 
 
-def _by_share(found: Sequence[Found], kind: str) -> list[tuple[str, list[list[Found]]]]:
-    """Engines, and of each its rows for each share."""
+def _starred(cells: Cells) -> str:
+    starred = any("*" in cell for line in cells for cell in line)
+    return "* fewer hits than match, in some answers." if starred else ""
+
+
+def _by_share(found: Sequence[Found], kind: str) -> dict[str, list[list[Found]]]:
+    """Of each engine its rows for each share."""
     shares = sorted({row["share"] for row in found})
     own = {name: [row for row in found if (row["peer"], row["kind"]) == (name, kind)] for name in _names(found)}
-    return [(name, [[row for row in rows if row["share"] == share] for share in shares]) for name, rows in own.items()]
+    return {name: [[row for row in rows if row["share"] == share] for share in shares] for name, rows in own.items()}
 
 
 def _names(found: Sequence[Found]) -> list[str]:
@@ -127,17 +134,19 @@ def _shares(found: Sequence[Found]) -> list[str]:
 def _cell(row: Found | None) -> str:
     if row is None:
         return "-"
-    return (
-        f"{row['recall']:.3f} / {_ms(row['p50_ms'])}"
-        + ("*" if row["short"] else "")
-        + (" WRONG" if row["wrong"] else "")
-    )
+    return f"{row['recall']:.3f} / {_ms(row['p50_ms'])}" + _marks(row)
 
 
-def _reaching(row: Found | None, least: float) -> str:
-    if row is None:
+def _reaching(rows: Sequence[Found], target: Found | None) -> str:
+    row = fastest(rows, target["recall"]) if target else None
+    if row is None or target is None:
         return "-"
-    return _ms(row["p50_ms"]) if row["recall"] >= least else f"({row['recall']:.3f})"
+    reached = row["recall"] >= target["recall"]
+    return (_ms(row["p50_ms"]) if reached else f"({row['recall']:.3f})") + _marks(row)
+
+
+def _marks(row: Found) -> str:
+    return ("*" if row["short"] else "") + (" WRONG" if row["wrong"] else "")
 
 
 def _building(found: Sequence[Found]) -> list[Shown]:

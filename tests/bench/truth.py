@@ -16,6 +16,7 @@ _LEVEL = 1e-6
 """Scores this close are level: float32 sums of a unit vector's products differ by as much with the order of summing."""
 
 Ids = npt.NDArray[np.int64]
+Passing = npt.NDArray[np.bool_]
 
 
 def truth(data: Data, k: int = K) -> Ids:
@@ -40,17 +41,19 @@ def nearest(rows: Floats, queries: Floats, k: int = K) -> Ids:
     return np.take_along_axis(ids, np.argsort(-scores, axis=1, kind="stable"), 1)
 
 
-def recall(rows: Floats, query: Floats, found: Sequence[int], right: Ids) -> float:
+def recall(rows: Floats, query: Floats, found: Sequence[int], right: Ids, passing: Passing | None = None) -> float:
     """The share of the right answers that were found, in [0, 1].
 
     A row as near as the last right answer counts as right, as in ANN-Benchmarks (Aumüller, Bernhardsson and Faithfull,
-    2018, section 2.1): which of two equal rows is returned says nothing. An id that is given twice counts once. Raises
-    ValueError for an id that is no row.
+    2018, section 2.1): which of two equal rows is returned says nothing. Of a filtered search only rows that pass count
+    (``passing``, (n,)). An id that is given twice counts once. Raises ValueError for an id that is no row.
     """
     ids = np.unique(np.asarray(found, dtype=np.int64))
     if len(ids) and not 0 <= ids[0] <= ids[-1] < len(rows):
         raise ValueError(f"Row {ids[0]} to {ids[-1]} was returned; there are {len(rows)} rows: ids are mapped wrongly.")
     if not len(right):
         return 1.0
+    if passing is not None:
+        ids = ids[passing[ids]]
     enough = float((rows[right] @ query).min()) - _LEVEL
     return min(1.0, float(np.count_nonzero(rows[ids] @ query >= enough)) / len(right))

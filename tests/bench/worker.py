@@ -13,12 +13,15 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from tests.bench.data import Spec
-from tests.bench.peers.protocol import Knobs, Where
+from tests.bench.data import Data, Spec
+from tests.bench.peers.protocol import UNFILTERED, Filters, Knobs, Where
 
 _EVERY_S = 0.02
 _WARMING = 3
-"""Searches before each round that are not timed: what other engines pushed out of the processor's caches returns."""
+"""Searches before each round that are not timed: what other engines pushed out of the processor's caches returns.
+
+They know no filter of a query's own: an engine that remembers filters would meet its first one again.
+"""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -92,9 +95,13 @@ class Worker:
         """One search, with nothing before it."""
         return self._call("first", dict(knobs), query, k)  # type: ignore[no-any-return]
 
-    def ask(self, knobs: Knobs, queries: Sequence[int], wheres: Sequence[Where] = (), k: int = 10) -> list[Timed]:
-        """Search these queries one after the other: unfiltered, with one filter for all, or with one for each."""
-        return self._call("ask", dict(knobs), list(queries), list(wheres), k)  # type: ignore[no-any-return]
+    def ask(self, knobs: Knobs, queries: Sequence[int], filters: Filters = UNFILTERED, k: int = 10) -> list[Timed]:
+        """Search these queries one after the other.
+
+        The engine is made ready for a shared filter before the clock starts; for a query's own that is part of the
+        query.
+        """
+        return self._call("ask", dict(knobs), list(queries), filters, k)  # type: ignore[no-any-return]
 
     def memory(self) -> Mapping[str, float]:
         """Peak since the last build or open began, in MB beyond what the process had before: private and mapped."""
@@ -136,7 +143,7 @@ def _serve(pipe: Connection, name: str, spec: Spec) -> None:
     from tests.bench.peers.registry import make  # the peers' libraries are imported in this process alone
 
     try:
-        held = _Held(make(name), spec)
+        held = Held(make(name), spec.load())
     except Exception as error:  # noqa: BLE001  whatever an engine raises becomes a row of the table
         held = error  # type: ignore[assignment]
     while True:
@@ -152,12 +159,12 @@ def _serve(pipe: Connection, name: str, spec: Spec) -> None:
             pipe.send(("error", f"{type(error).__name__}: {error}"))
 
 
-class _Held:
+class Held:
     """The engine inside its process."""
 
-    def __init__(self, peer: Any, spec: Spec) -> None:
+    def __init__(self, peer: Any, data: Data) -> None:
         self._peer = peer
-        self._data = spec.load()
+        self._data = data
 
     def about(self) -> Mapping[str, Any]:
         names = ("name", "says", "sweep", "floor", "filters", "stored")
@@ -183,15 +190,14 @@ class _Held:
         self._peer.prepare(knobs, None)
         return self._one(query, knobs, None, k)
 
-    def ask(self, knobs: Knobs, queries: list[int], wheres: list[Where], k: int) -> list[Timed]:
-        self._peer.prepare(knobs, wheres[0] if wheres else None)
+    def ask(self, knobs: Knobs, queries: Sequence[int], filters: Filters, k: int) -> list[Timed]:
+        self._peer.prepare(knobs, filters.shared)
         for number in queries[:_WARMING]:
             self._peer.search(self._peer.form(self._data.queries[number], k), k)
-        each = len(wheres) > 1
-        return [self._one(number, knobs, wheres[at] if each else None, k) for at, number in enumerate(queries)]
+        return [self._one(number, knobs, filters.own[number] if filters.own else None, k) for number in queries]
 
     def _one(self, number: int, knobs: Knobs, where: Where | None, k: int) -> Timed:
-        """With a filter of its own, making the engine ready for it is part of the query."""
+        """A search with a filter of its own, or with what the engine was made ready for."""
         ready = 0.0
         if where is not None:
             began = perf_counter()

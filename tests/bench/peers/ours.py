@@ -32,6 +32,7 @@ from bucketlens.table.policy import MAX_SHARD_ROWS
 from tests.bench.mixture import Floats
 from tests.bench.origin import Origin
 from tests.bench.peers.protocol import Knobs, Numbers, Peer, Where
+from tests.bench.peers.registry import OUR_TITLE
 
 BUCKET = "bucket"
 COLLECTION = "default"
@@ -47,7 +48,7 @@ class Ours(Peer):
     stored = BUCKET
 
     def __init__(self, *, whole: bool) -> None:
-        self.name = "bucketlens, whole handler" if whole else "bucketlens"
+        self.name = f"{OUR_TITLE}, whole handler" if whole else OUR_TITLE
         self.says = "as shipped: HTTP event in, JSON out, links signed" if whole else "as shipped: vector in, keys out"
         self.sweep: Sequence[Knobs] = ({},) if whole else ({}, {"exact": 1})
         self._whole = whole

@@ -30,6 +30,17 @@ class Where:
         return f"{self.field} >= {self.low} AND {self.field} < {self.high}"
 
 
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What queries are filtered by: one for all of them, or each by its own, which stands at the query's number."""
+
+    shared: Where | None = None
+    own: Sequence[Where] = ()
+
+
+UNFILTERED = Filters()
+
+
 class Peer(Protocol):
     """One engine over one set of rows. Row n has id n; vectors are of unit length and compared by cosine."""
 

@@ -9,6 +9,8 @@ from importlib import import_module
 from tests.bench.peers.protocol import Missing, Peer
 
 OURS, WHOLE = "ours", "ours-handler"
+OUR_TITLE = "bucketlens"
+"""What ours is called in results; the name of its whole handler begins with it."""
 
 
 def _from(module: str, name: str, *arguments: object, **named: object) -> Callable[[], Peer]:
