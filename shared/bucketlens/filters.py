@@ -95,9 +95,10 @@ ALWAYS: Filter = And(())
 _ORDERS: Mapping[str, Op] = MappingProxyType({"$gt": "gt", "$gte": "gte", "$lt": "lt", "$lte": "lte"})
 _FIELD_OPERATORS = ("$eq", "$ne", *_ORDERS, "$in", "$nin", "$exists", "$not")
 _GROUPS = ("$and", "$or", "$not")
-_RELATIONS: Mapping[Op, Callable[[Any, Any], bool]] = MappingProxyType(
+RELATIONS: Mapping[Op, Callable[[Any, Any], bool]] = MappingProxyType(
     {"eq": operator.eq, "gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 )
+"""Of a stored value, first, to an operand of its type."""
 
 
 def parse(document: object) -> Filter:
@@ -137,7 +138,7 @@ def matches(condition: Filter, metadata: Metadata) -> bool:
 
 
 def _stands(stored: Value, op: Op, wanted: Operand) -> bool:
-    relation = _RELATIONS[op]
+    relation = RELATIONS[op]
     if isinstance(stored, list):
         return isinstance(wanted, str) and any(relation(element, wanted) for element in stored)
     stored = as_stored(stored)

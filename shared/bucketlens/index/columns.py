@@ -38,6 +38,9 @@ class Type(Enum):
     LIST = "l"
 
 
+OWN = (Type.NUMBER, Type.BOOL, Type.TEXT, Type.LIST)
+"""A row that has a field has a value in just one of these."""
+
 _ARROW = {
     Type.NUMBER: pa.float64(),
     Type.BOOL: pa.bool_(),
@@ -63,6 +66,15 @@ def parse_name(name: str) -> tuple[Type, str] | None:
 def arrow_type(kind: Type) -> pa.DataType:
     """How values of a type are stored."""
     return _ARROW[kind]
+
+
+def sought(value: str | float | bool) -> tuple[tuple[Type, str | float | bool | datetime], ...]:
+    """The types of columns that a comparison with a value looks at, and what it is compared as there: text as what its
+    columns hold, and as an element of lists."""
+    if not isinstance(value, str):
+        return ((Type.BOOL if isinstance(value, bool) else Type.NUMBER, value),)
+    moment = as_instant(value)
+    return (Type.TEXT, value) if moment is None else (Type.INSTANT, moment), (Type.LIST, value)
 
 
 def encode(rows: Sequence[Metadata]) -> dict[str, pa.Array]:

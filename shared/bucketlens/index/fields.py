@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.errors import Corrupt
-from bucketlens.filters import Among, And, Compare, Filter, Not, Operand, Or, Present
+from bucketlens.filters import Among, And, Compare, Filter, Not, Or, Present
 from bucketlens.index import arrow
-from bucketlens.index.columns import Type, arrow_type, column_name, parse_name
-from bucketlens.values import as_instant
+from bucketlens.index.columns import OWN, Type, arrow_type, column_name, parse_name, sought
 
 _PER_VALUE = 8
 """Text whose values occur so often on average is stored as a dictionary: 16 values in 262,144 rows take 0.2 MB instead
@@ -61,11 +60,11 @@ def looked_at(condition: Filter) -> frozenset[str]:
         case Not(part):
             return looked_at(part)
         case Present(field, _):
-            return _named(field, Type.NUMBER, Type.BOOL, Type.TEXT, Type.LIST)
+            return _named(field, *OWN)
         case Compare(field, _, value):
-            return _named(field, *_types(value))
+            return _named(field, *(kind for kind, _ in sought(value)))
         case Among(field, values):
-            return _named(field, *(kind for value in values for kind in _types(value)))
+            return _named(field, *(kind for value in values for kind, _ in sought(value)))
 
 
 def _places(body: bytes, names: Sequence[str]) -> list[Place]:
@@ -75,14 +74,6 @@ def _places(body: bytes, names: Sequence[str]) -> list[Place]:
     _, offsets, values = pa.ipc.open_file(pa.BufferReader(whole)).get_batch(0).column("stream").buffers()
     ends = np.frombuffer(offsets, np.int64, len(names) + 1) + (values.address - whole.address)
     return [Place(*place) for place in zip(names, ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
-
-
-def _types(value: Operand) -> tuple[Type, ...]:
-    if isinstance(value, bool):
-        return (Type.BOOL,)
-    if isinstance(value, str):
-        return (Type.TEXT if as_instant(value) is None else Type.INSTANT), Type.LIST
-    return (Type.NUMBER,)
 
 
 def _named(field: str, *kinds: Type) -> frozenset[str]:

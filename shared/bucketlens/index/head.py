@@ -4,7 +4,7 @@
     centroid  fixed_size_list<int8>     the mean of its rows, scaled to the full int8 range: only the direction counts
 
 Everything else (row count, the coding's mean and scale, byte offsets, column statistics) is JSON under
-``bucketlens.head`` in the schema's metadata: about as many bytes as 20 centroids.
+``bucketlens.head`` in the schema's metadata: kilobytes, and of a million rows tens of them.
 """
 
 from __future__ import annotations

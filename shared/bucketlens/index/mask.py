@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -13,11 +12,12 @@ import pyarrow as pa  # noqa: TID251
 import pyarrow.compute as pc  # noqa: TID251
 
 from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
-from bucketlens.index.columns import Type, arrow_type, column_name
+from bucketlens.index.columns import OWN, Type, arrow_type, column_name, sought
 from bucketlens.index.ordered import Bound, Ordered, Stretch
-from bucketlens.values import as_instant
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_Test: TypeAlias = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 
 _RELATIONS: dict[Op, Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray]] = {
     "eq": pc.equal,
@@ -111,74 +111,80 @@ def _bounded(parts: Sequence[Filter], table: pa.Table, orders: Orders | None) ->
 
 def _bound(part: Filter, table: pa.Table) -> tuple[str, Bound] | None:
     """The one column with numbers or instants that a condition bounds, and how; None of any other condition."""
-    if not isinstance(part, Compare) or isinstance(part.value, bool):
+    if not isinstance(part, Compare):
         return None
-    listed = table.schema.get_all_field_indices(column_name(Type.LIST, part.field))
-    if isinstance(part.value, float):
-        column, value = column_name(Type.NUMBER, part.field), part.value
-    elif (instant := as_instant(part.value)) is not None and not listed:
-        column, value = column_name(Type.INSTANT, part.field), pa.scalar(instant, arrow_type(Type.INSTANT)).value
-    else:
+    held = [(kind, cell) for kind, cell in sought(part.value) if _places(table, kind, part.field)]
+    if (
+        len(held) != 1
+        or held[0][0] not in (Type.NUMBER, Type.INSTANT)
+        or len(_places(table, held[0][0], part.field)) > 1
+    ):
         return None
-    return (column, Bound(part.op, value)) if len(table.schema.get_all_field_indices(column)) == 1 else None
+    ((kind, cell),) = held
+    value = pa.scalar(cell, arrow_type(kind))
+    return column_name(kind, part.field), Bound(part.op, value.value if kind is Type.INSTANT else value.as_py())
 
 
 def _present(field: str, table: pa.Table) -> Mask:
     found = np.zeros(table.num_rows, np.bool_)
-    for kind in (Type.NUMBER, Type.BOOL, Type.TEXT, Type.LIST):
+    for kind in OWN:
         found |= _where(table, kind, field, pc.is_valid)
     return found
 
 
 def _compared(field: str, op: Op, value: Operand, table: pa.Table) -> Mask:
-    relation = _RELATIONS[op]
-    if not isinstance(value, str):
-        kind = Type.BOOL if isinstance(value, bool) else Type.NUMBER
-        return _where(table, kind, field, lambda cells: relation(cells, _scalar(kind, value)))
-    instant = as_instant(value)
-    kind = Type.TEXT if instant is None else Type.INSTANT
-    found = _where(table, kind, field, lambda cells: relation(cells, _scalar(kind, instant or value)))
-    return found | _where_any(table, field, lambda cells: relation(cells, _scalar(Type.TEXT, value)))
+    relation, found = _RELATIONS[op], np.zeros(table.num_rows, np.bool_)
+    for kind, cell in sought(value):
+        scalar = pa.scalar(cell, _element(kind))
+        found |= _looking(kind)(table, kind, field, lambda cells, scalar=scalar: relation(cells, scalar))  # type: ignore[misc]
+    return found
 
 
 def _among(field: str, values: tuple[Operand, ...], table: pa.Table) -> Mask:
-    texts = [value for value in values if isinstance(value, str)]
-    instants = [as_instant(text) for text in texts]
-    numbers = [value for value in values if isinstance(value, float)]
-    wanted: dict[Type, list[Any]] = {
-        Type.BOOL: [value for value in values if isinstance(value, bool)],
-        Type.NUMBER: [*numbers, 0.0, -0.0] if 0.0 in numbers else numbers,  # is_in tells the two zeros apart
-        Type.TEXT: [text for text, instant in zip(texts, instants, strict=True) if instant is None],
-        Type.INSTANT: [instant for instant in instants if instant is not None],
-    }
+    wanted: dict[Type, list[Any]] = {}
+    for kind, cell in chain.from_iterable(map(sought, values)):
+        wanted.setdefault(kind, []).append(cell)
+    if 0.0 in wanted.get(Type.NUMBER, ()):
+        wanted[Type.NUMBER] += [0.0, -0.0]  # is_in tells the two zeros apart
     found = np.zeros(table.num_rows, np.bool_)
     for kind, among in wanted.items():
-        if among:
-            found |= _where(table, kind, field, _is_in(kind, among))
-    return found | _where_any(table, field, _is_in(Type.TEXT, texts)) if texts else found
+        found |= _looking(kind)(table, kind, field, _is_in(kind, among))
+    return found
 
 
-def _is_in(kind: Type, among: list[Any]) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
-    return lambda cells: pc.is_in(cells, value_set=pa.array(among, arrow_type(kind)))
+def _is_in(kind: Type, among: list[Any]) -> _Test:
+    return lambda cells: pc.is_in(cells, value_set=pa.array(among, _element(kind)))
 
 
-def _where(table: pa.Table, kind: Type, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
+def _looking(kind: Type) -> Callable[[pa.Table, Type, str, _Test], Mask]:
+    return _where_any if kind is Type.LIST else _where
+
+
+def _where(table: pa.Table, kind: Type, field: str, test: _Test) -> Mask:
     """Rows whose cell of that type passes; null does not."""
     found: Mask | None = None
-    for position in table.schema.get_all_field_indices(column_name(kind, field)):
+    for position in _places(table, kind, field):
         passing = _numpy(test(table.column(position)))
         found = passing if found is None else np.bitwise_or(found, passing, out=found)
     return np.zeros(table.num_rows, np.bool_) if found is None else found
 
 
-def _where_any(table: pa.Table, field: str, test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Mask:
+def _where_any(table: pa.Table, kind: Type, field: str, test: _Test) -> Mask:
     """Rows whose list has an element that passes."""
     found = np.zeros(table.num_rows, np.bool_)
-    for position in table.schema.get_all_field_indices(column_name(Type.LIST, field)):
+    for position in _places(table, kind, field):
         lists = table.column(position)
         passed = _numpy(test(pc.list_flatten(lists)))
         found[pc.list_parent_indices(lists).to_numpy()[passed]] = True
     return found
+
+
+def _places(table: pa.Table, kind: Type, field: str) -> Sequence[int]:
+    return table.schema.get_all_field_indices(column_name(kind, field))  # type: ignore[no-any-return]
+
+
+def _element(kind: Type) -> pa.DataType:
+    return arrow_type(Type.TEXT if kind is Type.LIST else kind)
 
 
 def _numpy(passed: pa.ChunkedArray) -> Mask:
@@ -187,7 +193,3 @@ def _numpy(passed: pa.ChunkedArray) -> Mask:
     bits = np.frombuffer(joined.buffers()[1], dtype=np.uint8)
     end = joined.offset + len(joined)
     return np.unpackbits(bits, count=end, bitorder="little")[joined.offset :].view(np.bool_)
-
-
-def _scalar(kind: Type, value: str | float | bool | datetime) -> pa.Scalar:
-    return pa.scalar(value, arrow_type(kind))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa  # noqa: TID251
 import pyarrow.compute as pc  # noqa: TID251
 
-from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
-from bucketlens.index.columns import Type, column_name, parse_name
-from bucketlens.values import as_instant
+from bucketlens.filters import RELATIONS, Among, And, Compare, Filter, Not, Op, Operand, Or, Present
+from bucketlens.index.columns import OWN, Type, column_name, parse_name, sought
 
 MOST_VALUES = 16
 """Columns with at most this many distinct values list them."""
@@ -22,15 +20,6 @@ MOST_CHARACTERS = 32
 
 Cell: TypeAlias = str | float | bool
 """Instants stand as microseconds since 1970."""
-
-_RELATIONS: dict[Op, Callable[[Any, Any], bool]] = {
-    "eq": operator.eq,
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-}
-_VALUES = (Type.NUMBER, Type.BOOL, Type.TEXT, Type.LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +36,16 @@ class Column:
 
     def admits(self, op: Op, value: Cell) -> bool:
         """Whether some value may stand in this relation to ``value``."""
-        relation = _RELATIONS[op]
+        relation = RELATIONS[op]
         if self.values is not None:
             return any(relation(held, value) for held in self.values)
-        high = op in ("lt", "lte") or self.most is None or _RELATIONS["gte" if op == "eq" else op](self.most, value)
-        low = op in ("gt", "gte") or self.least is None or _RELATIONS["lte" if op == "eq" else op](self.least, value)
+        high = op in ("lt", "lte") or self.most is None or RELATIONS["gte" if op == "eq" else op](self.most, value)
+        low = op in ("gt", "gte") or self.least is None or RELATIONS["lte" if op == "eq" else op](self.least, value)
         return high and low
 
     def compels(self, op: Op, value: Cell) -> bool:
         """Whether every row surely has a value that stands in this relation to ``value``."""
-        return self.nulls == 0 and self.values is not None and all(_RELATIONS[op](held, value) for held in self.values)
+        return self.nulls == 0 and self.values is not None and all(RELATIONS[op](held, value) for held in self.values)
 
 
 def collect(table: pa.Table) -> dict[str, Column]:
@@ -107,23 +96,18 @@ def _certain(condition: Filter, columns: Mapping[str, Column], rows: int) -> boo
 
 
 def _having(field: str, columns: Mapping[str, Column]) -> list[Column]:
-    named = (columns.get(column_name(kind, field)) for kind in _VALUES)
+    named = (columns.get(column_name(kind, field)) for kind in OWN)
     return [column for column in named if column is not None]
 
 
 def _compared(field: str, value: Operand, columns: Mapping[str, Column]) -> list[tuple[Column, Cell]]:
-    """The columns a comparison looks at, as ``mask.evaluate`` does, with the value as each of them holds it."""
-    wanted: list[tuple[Type, Cell]] = []
-    if isinstance(value, bool):
-        wanted.append((Type.BOOL, value))
-    elif isinstance(value, str):
-        instant = as_instant(value)
-        wanted.append((Type.TEXT, value) if instant is None else (Type.INSTANT, _microseconds(instant)))
-        wanted.append((Type.LIST, value))
-    else:
-        wanted.append((Type.NUMBER, value))
-    named = [(columns.get(column_name(kind, field)), cell) for kind, cell in wanted]
-    return [(column, cell) for column, cell in named if column is not None]
+    """The columns a comparison looks at, with the value as each of them holds it."""
+    named = [(columns.get(column_name(kind, field)), cell) for kind, cell in sought(value)]
+    return [
+        (column, _microseconds(cell) if isinstance(cell, datetime) else cell)
+        for column, cell in named
+        if column is not None
+    ]
 
 
 def _column(kind: Type, cells: pa.ChunkedArray) -> Column:
