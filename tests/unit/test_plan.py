@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from bucketlens.search.plan import (
     ROWS_PER_CANDIDATE,
     SPARSE_ROWS,
     Choice,
+    Local,
     Path,
     choose,
     choose_cold,
@@ -23,6 +26,12 @@ from bucketlens.search.plan import (
 )
 
 WALK = Effort(64, 250, 0.99)
+
+
+def planned(
+    rows: int, matching: int, k: int, *, among: int, filtered: bool, exact: bool, effort: Effort | None, **known: Any
+) -> Choice:
+    return choose(Local(rows, matching, effort, **known), k, among, filtered=filtered, exact=exact)
 
 
 def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_otherwise() -> None:
@@ -37,7 +46,7 @@ def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_o
         exact: bool = False,
         near: float = 0.0,
     ) -> Path:
-        return choose(rows, matching, k, among=among, filtered=filtered, effort=effort, exact=exact, near=near).path
+        return planned(rows, matching, k, among=among, filtered=filtered, effort=effort, exact=exact, near=near).path
 
     assert path(250_000, 250_000) is Path.GRAPH
     assert path(250_000, 250_000, exact=True) is Path.EXACT
@@ -58,7 +67,7 @@ def test_a_local_part_is_scanned_when_it_is_small_or_few_rows_match_and_walked_o
 def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_clusters_too() -> None:
     def chosen(matching: int, k: int = 10, *, filtered: bool = False) -> tuple[int, int]:
         walk = Effort(96, 500, 0.995)
-        choice = choose(300_000, matching, k, among=matching, filtered=filtered, effort=walk, exact=False)
+        choice = planned(300_000, matching, k, among=matching, filtered=filtered, effort=walk, exact=False)
         return choice.candidates, choice.beside
 
     assert chosen(300_000) == (96, 500)
@@ -69,7 +78,7 @@ def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_cl
     assert chosen(150_000, filtered=True) == (96, 2_000)
     assert chosen(150_000, 20, filtered=True) == (121, 4_000)
     alone = Effort(96, 0, 0.995)
-    choice = choose(300_000, 150_000, 10, among=150_000, filtered=True, effort=alone, exact=False)
+    choice = planned(300_000, 150_000, 10, among=150_000, filtered=True, effort=alone, exact=False)
     assert (choice.candidates, choice.beside) == (96, 2_000), (
         "where a walk alone does, a filter may still need clusters"
     )
@@ -78,7 +87,7 @@ def test_more_hits_and_deleted_rows_take_more_candidates_and_a_filter_rows_of_cl
 def test_where_many_rows_near_the_query_match_a_filter_a_walk_goes_to_the_rank_where_the_last_hit_is_expected() -> None:
     def chosen(near: float, k: int = 10) -> tuple[int, int]:
         walk = Effort(96, 500, 0.995)
-        choice = choose(10**6, 10**5, k, among=10**5, filtered=True, effort=walk, exact=False, near=near)
+        choice = planned(10**6, 10**5, k, among=10**5, filtered=True, effort=walk, exact=False, near=near)
         return choice.candidates, choice.beside
 
     assert chosen(0.39) == (301, 2_000), "as if it knew nothing"
@@ -86,14 +95,14 @@ def test_where_many_rows_near_the_query_match_a_filter_a_walk_goes_to_the_rank_w
     assert chosen(1.0) == (96 + 2 * (20 - 10), 500)
     assert chosen(0.5, 100) == (3 * 100 * 2 + 1, 5_000), "three for each hit"
     walk = Effort(96, 0, 0.995)
-    found = choose(10**6, 10**5, 10, among=10**6, filtered=True, effort=walk, exact=False, near=0.9)
+    found = planned(10**6, 10**5, 10, among=10**6, filtered=True, effort=walk, exact=False, near=0.9)
     assert found.candidates == 96 + 2 * (22 - 10), "others match elsewhere, and these are still the nearest"
 
 
 def test_graphs_that_share_the_rows_are_asked_for_fewer_but_not_in_proportion() -> None:
     def asked(parts: int) -> int:
         walk = Effort(80, 0, 0.995)
-        return choose(10**6, 10**6, 10, among=parts * 10**6, filtered=False, effort=walk, exact=False).candidates
+        return planned(10**6, 10**6, 10, among=parts * 10**6, filtered=False, effort=walk, exact=False).candidates
 
     assert [asked(parts) for parts in (1, 2, 4, 8, 100)] == [80, 60, 45, 34, 32]
 
@@ -109,7 +118,7 @@ def test_a_walk_that_finds_too_few_ends_in_a_scan_and_costs_less_than_two_more(
     rows: int, share: float, rate: float, k: int, comparable: bool
 ) -> None:
     matching = max(1, int(rows * share))
-    choice = choose(rows, matching, k, among=10**6, filtered=True, effort=WALK, exact=False)
+    choice = planned(rows, matching, k, among=10**6, filtered=True, effort=WALK, exact=False)
     spent, last = 0, 0
     while choice.path is Path.GRAPH and int(choice.candidates * rate) < enough(k):
         assert choice.candidates >= 2 * last
@@ -135,7 +144,7 @@ def test_where_a_walk_would_come_too_far_the_codes_of_all_that_matches_are_compa
 def test_where_hardly_a_row_near_the_query_matches_no_walk_is_begun() -> None:
     def path(near: float, matching: int = 131_072, *, comparable: bool = True) -> Path:
         told = {"among": matching, "effort": WALK, "near": near, "comparable": comparable}
-        return choose(262_144, matching, 10, filtered=True, exact=False, **told).path  # type: ignore[arg-type]
+        return planned(262_144, matching, 10, filtered=True, exact=False, **told).path
 
     assert [path(near) for near in (0.0, 0.01, 0.1, 0.9)] == [Path.CODES, Path.CODES, Path.GRAPH, Path.GRAPH]
     assert path(0.0, comparable=False) is Path.GRAPH
@@ -144,7 +153,7 @@ def test_where_hardly_a_row_near_the_query_matches_no_walk_is_begun() -> None:
 
 def test_codes_of_shards_are_compared_for_filters_only_and_those_of_small_shards_never() -> None:
     def path(*, filtered: bool = True, effort: Effort | None = WALK, near: float = 0.0) -> Path:
-        return choose(
+        return planned(
             10**6, 60_000, 100, among=10**6, filtered=filtered, effort=effort, exact=False, comparable=True, near=near
         ).path
 
@@ -159,7 +168,7 @@ def test_a_log_is_searched_by_codes_only_where_a_scan_takes_longer_and_the_answe
     matching: int, k: int, filtered: bool, exact: bool
 ) -> None:
     def logged(among: int) -> Choice:
-        return choose(10**6, matching, k, among=among, filtered=filtered, effort=None, has_codes=True, exact=exact)
+        return planned(10**6, matching, k, among=among, filtered=filtered, effort=None, has_codes=True, exact=exact)
 
     most = EXACT_FILTERED_BELOW if filtered else EXACT_BELOW
     if matching <= most:

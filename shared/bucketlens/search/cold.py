@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,13 +43,19 @@ from bucketlens.search.worth import LEAST_SHARE, SHARE_OF_CODES, Shares, of_cand
 from bucketlens.table.log import Said
 
 
+class Wanted(NamedTuple):
+    """The k best rows for a query of those that pass a filter."""
+
+    query: Vector
+    filter: Filter
+    k: int
+
+
 def search_cold(
     shards: Sequence[Cold],
     said: Mapping[str, Said],
     log: Found | None,
-    query: Vector,
-    filter: Filter,
-    k: int,
+    wanted: Wanted,
     ranges: Ranges,
     opened: tuple[int, int] = (0, 0),
 ) -> tuple[Found | None, list[Found]]:
@@ -60,18 +67,14 @@ def search_cold(
     """
     if not shards:
         return log, []
-    stale, found = side_by_side(ranges, outdone(shards, said, log), _best(shards, said, query, filter, k, opened))
-    return less(log, stale, k) if log else None, found
+    stale, found = side_by_side(ranges, outdone(shards, said, log), _best(shards, said, wanted, opened))
+    return less(log, stale, wanted.k) if log else None, found
 
 
 def _best(
-    shards: Sequence[Cold],
-    said: Mapping[str, Said],
-    query: Vector,
-    filter: Filter,
-    k: int,
-    opened: tuple[int, int],
+    shards: Sequence[Cold], said: Mapping[str, Said], wanted: Wanted, opened: tuple[int, int]
 ) -> Asking[list[Found]]:
+    query, filter, k = wanted
     columns = _columns(shards, filter)
     masks = yield from _masks(shards, filter, columns)
     budget = _budget(shards, opened, columns, max(k, HITS) + (SPARE if said else 0))

@@ -11,7 +11,7 @@ from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import Mask
 from bucketlens.index.stats import possible
 from bucketlens.records import Vector
-from bucketlens.search.cold import search_cold
+from bucketlens.search.cold import Wanted, search_cold
 from bucketlens.search.keysearch import settle_by_range
 from bucketlens.search.plan import Choice, Path
 from bucketlens.search.scan import Found, search_parts
@@ -43,11 +43,11 @@ def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: boo
     entries = view.snapshot.manifest.shards
     view.reach.check(entries)
     split = _Split.of(view, filter, exact=exact)
-    asked = _Asked(query, filter, k, exact)
+    wanted = Wanted(query, filter, k)
     try:
-        found = _search(view, split, asked, known=False)
+        found = _search(view, split, wanted, exact=exact, known=False)
     except Unsettled:
-        found = _search(view, split, asked, known=True)
+        found = _search(view, split, wanted, exact=exact, known=True)
     opened = [number for number in split.cold if number not in split.pruned]
     near = {number: float(np.max(view.shards[number][0].head.closeness(query))) for number in opened}
     view.reach.bring([entries[number] for number in sorted(near, key=lambda number: -near[number])])
@@ -66,14 +66,6 @@ def explanation(searched: Searched) -> list[dict[str, object]]:
 
 def _told(part: str, choice: Choice, matched: int, scanned: int) -> dict[str, object]:
     return {"part": part, "path": choice.path.value, "reason": choice.reason, "matched": matched, "scanned": scanned}
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    query: Vector
-    filter: Filter
-    k: int
-    exact: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +95,14 @@ def _admits(view: View, number: int, filter: Filter) -> bool:
     return possible(filter, view.shards[number][0].head.outline.columns, entry.rows)
 
 
-def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Found]:
+def _search(view: View, split: _Split, wanted: Wanted, *, exact: bool, known: bool) -> list[Found]:
     """``known``: settle the log against the cold shards first, too, by reading their keys.
 
     Shards that are ruled out still say which rows of the log are older than theirs.
     """
     settled, parts = view.among(split.local)
     if not split.cold and not split.pruned:
-        return search_parts(parts, asked.query, asked.filter, asked.k, exact=asked.exact)
+        return search_parts(parts, *wanted, exact=exact)
     dead: Mapping[int, Mask] = {}
     if known:
         cold = {number: view.cold(number) for number in split.cold}
@@ -120,14 +112,12 @@ def _search(view: View, split: _Split, asked: _Asked, *, known: bool) -> list[Fo
         parts = (*([log] if log.count else []), *(part for part in parts if part.name != "log"))
     unread = {view.shards[number][0].id for number in (*split.cold, *split.pruned)}
     local = [part for part in parts if part.name not in unread]
-    found = search_parts(local, asked.query, asked.filter, asked.k, exact=asked.exact)
+    found = search_parts(local, *wanted, exact=exact)
     of_log = next((one for one in found if one.part.name == "log"), None)
     shards = [view.cold(number, dead.get(number), shut=number in split.pruned) for number in split.cold]
     said, contending = ({}, None) if known else (settled.log, of_log)
     opened = view.reach.opening(view.snapshot.manifest.shards)
-    counting, brought = search_cold(
-        shards, said, contending, asked.query, asked.filter, asked.k, view.reach.ranges, opened
-    )
+    counting, brought = search_cold(shards, said, contending, wanted, view.reach.ranges, opened)
     if counting is not None:
         found = [counting if one is of_log else one for one in found]
     return found + [one for number, one in zip(split.cold, brought, strict=True) if number not in split.pruned]

@@ -107,34 +107,34 @@ class Choice:
     beside: int = 0
 
 
-def choose(
-    rows: int,
-    matching: int,
-    k: int,
-    *,
-    among: int,
-    filtered: bool,
-    effort: Effort | None,
-    exact: bool,
-    has_codes: bool = False,
-    comparable: bool = False,
-    near: float = 0.0,
-) -> Choice:
-    """The path for a local part of ``rows`` stored rows of which ``matching`` count and pass the filter.
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What is known of a local part before it is searched: ``matching`` of its ``rows`` count and pass the filter.
 
-    ``among`` is how many do in all local parts together, ``effort`` what was measured of the part's graph, if it has
-    one, ``has_codes`` says that it is a log whose rows are found by their codes, and ``comparable`` that those of a
-    shard can be compared. ``near`` is the share of the rows near the query that match, where there is a filter; without
-    one rows that do not count are taken to lie anywhere.
+    ``effort`` is what was measured of its graph, if it has one, ``has_codes`` says that it is a log whose rows are
+    found by their codes, and ``comparable`` that those of a shard can be compared. ``near`` is the share of the rows
+    near the query that match, where there is a filter; without one rows that do not count are taken to lie anywhere.
     """
+
+    rows: int
+    matching: int
+    effort: Effort | None
+    has_codes: bool = False
+    comparable: bool = False
+    near: float = 0.0
+
+
+def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> Choice:
+    """The path for a part; ``among`` is how many rows match in all local parts together."""
+    effort, matching, near, comparable = part.effort, part.matching, part.near, part.comparable and filtered
     if exact:
         return Choice(Path.EXACT, "an exact answer was asked for")
     if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
         return Choice(Path.EXACT, "few rows match")
     if effort is None:
-        return _coded(matching, k) if has_codes else Choice(Path.EXACT, "the part is small")
+        return _coded(matching, k) if part.has_codes else Choice(Path.EXACT, "the part is small")
     apart, crowded = filtered and near < CROWDED, filtered and near >= CROWDED
-    share = near if crowded else matching / rows
+    share = near if crowded else matching / part.rows
     beside = max(LEAST_BESIDE, effort.beside) * FILTERED_BESIDE if apart else effort.beside
     beside = beside * max(k, FIRST_K) // FIRST_K
     if effort.candidates == 0 and not apart and 2 * share > 1:
@@ -146,7 +146,7 @@ def choose(
     fewest = measured if crowded else shared  # where neighbours match, all hits may be here
     candidates = max(fewest, int(k * OVERSAMPLE / share) + 1)
     reason = "many rows near the query match" if crowded else "many rows match"
-    choice = _walked(candidates, matching, reason, beside, comparable=comparable and filtered)
+    choice = _walked(candidates, matching, reason, beside, comparable=comparable)
     if apart and choice.path is Path.GRAPH:
         expected = int(STRAYING * enough(k) / max(near, 1 / (2 * NEAR_ROWS)))
         if _walked(expected, matching, reason, beside, comparable=comparable).path is Path.CODES:

@@ -21,6 +21,7 @@ from bucketlens.search.plan import (
     LEAST_ROUNDED,
     NEAR_ROWS,
     Choice,
+    Local,
     Path,
     choose,
     enough,
@@ -52,27 +53,28 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
     """
     asked, every = Asked(query), [part.matching(filter) for part in parts]
     among = sum(one.count for one in every)
-    choices = [
-        choose(
-            len(one.part.live),
-            one.count,
-            k,
-            among=among,
-            filtered=filter != ALWAYS,
-            effort=one.part.effort if one.count else None,
-            has_codes=one.part.near is not None,
-            comparable=one.count > 0 and filter != ALWAYS and one.part.source.apart is not None,
-            exact=exact,
-            near=_near_share(one, asked) if filter != ALWAYS and among > EXACT_FILTERED_BELOW and not exact else 0.0,
-        )
-        for one in every
-    ]
+    filtered = filter != ALWAYS
+    sensed = filtered and not exact and among > EXACT_FILTERED_BELOW
+    choices = [choose(_known(one, asked, sensed=sensed), k, among, filtered=filtered, exact=exact) for one in every]
     found = dict[int, Found]()
     late = [choice.path is Path.CODES and one.part.near is not None for choice, one in zip(choices, every, strict=True)]
     for number in sorted(range(len(every)), key=lambda number: late[number]):
         least = _kth(list(found.values()), k) if late[number] else None
         found[number] = _search(every[number], asked, k, choices[number], least)
     return [found[number] for number in range(len(every))]
+
+
+def _known(matching: Matching, asked: Asked, *, sensed: bool) -> Local:
+    """For the planner; ``sensed``: also how the rows near the query do."""
+    part = matching.part
+    return Local(
+        len(part.live),
+        matching.count,
+        part.effort if matching.count else None,
+        has_codes=part.near is not None,
+        comparable=sensed and matching.count > 0 and part.source.apart is not None,
+        near=_near_share(matching, asked) if sensed else 0.0,
+    )
 
 
 def _near_share(matching: Matching, asked: Asked) -> float:
