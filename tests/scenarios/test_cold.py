@@ -18,8 +18,12 @@ from tests.support.table import COLLECTION, START, Table, append, image, sequenc
 from bucketlens.filters import parse
 from bucketlens.pipelines.compact import compact
 from bucketlens.records import Kind, Row
+from bucketlens.search import cold
+from bucketlens.search.budget import Budget
+from bucketlens.search.cold import candidates
 from bucketlens.search.fuse import fuse
 from bucketlens.search.parts import search_view
+from bucketlens.search.rounds import Asking, side_by_side
 from bucketlens.store.memory import MemoryStore
 
 
@@ -167,6 +171,35 @@ def test_a_filter_that_many_rows_pass_is_never_answered_short_nor_with_rows_that
         assert all(hit.metadata["even"] for hit in answered.hits)
         true = large.true(query, k, range(0, ROWS, 2))
         assert len(set(found_keys(answered)) & set(true)) >= 0.9 * k
+
+
+def _nothing() -> Asking[None]:
+    yield ()
+
+
+def test_what_a_filter_leaves_far_from_the_query_is_sought_among_more_candidates(
+    large: Large, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the 5,000 rows nearest to the query; the first time as if codes told everything."""
+    view = large.table().view()
+    rows = np.array([int(key[7:-4]) for key in large.table().view().shards[0][0].rows.column("key").to_pylist()])
+
+    def found() -> int:
+        right = 0
+        for number in range(0, ROWS, 2_500):
+            query = large.near(number)
+            cosines = large.vectors[rows] @ query
+            mask = np.argsort(np.argsort(-cosines)) >= 5_000
+            task = candidates([view.cold(0)], [mask], query, 10, Budget(60, 20_000_000, 10))
+            (sought,), _ = side_by_side(view.reach.ranges, task, _nothing())
+            assert mask[sought.rows].all()
+            right += len(set(sought.rows[:10].tolist()) & set(np.argsort(np.where(mask, -cosines, 2))[:10].tolist()))
+        return right
+
+    monkeypatch.setattr(cold, "UNTOLD", -100)
+    before = found()
+    monkeypatch.undo()
+    assert found() > 1.3 * before
 
 
 def test_a_shard_that_statistics_rule_out_is_not_opened(large: Large) -> None:

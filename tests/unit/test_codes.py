@@ -178,3 +178,15 @@ def test_of_codes_that_were_not_measured_no_row_is_left_out() -> None:
 def test_rows_that_are_all_the_same_are_measured_too() -> None:
     pile = piled([np.repeat(around(1, 64), 500, axis=0)])
     assert len(pile.near(pile.vectors[0].astype(np.float32), None, 100, 0.9)) == 500
+
+
+@pytest.mark.parametrize("dimension", [64, 256, 700])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_how_far_estimates_are_off_is_known_of_rows_without_preferred_directions(dimension: int, shift: float) -> None:
+    rng = np.random.default_rng(dimension)
+    centre = shift * unit(rng.standard_normal((1, dimension)))
+    rows = unit(centre + unit(rng.standard_normal((4_000, dimension)))).astype(np.float16)
+    held, coding = encode(rows)
+    for query in unit(centre + unit(rng.standard_normal((10, dimension)))):
+        off = codes_module.estimates(query, held, coding) - rows.astype(np.float32) @ query
+        assert float(off.std()) == pytest.approx(coding.error(query), rel=0.2)

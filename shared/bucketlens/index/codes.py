@@ -33,6 +33,9 @@ BITS = 8 * MAX_BYTES
 _CHUNK = 16_384
 AT_ONCE = 16_384
 """Rows whose codes are compared at once: what is made of them stays in the cache of a core."""
+_ASKEW = math.pi / 2 - 1
+"""The square of the tangent of the angle between a vector without preferred directions and its signs, whose cosine is
+sqrt(2 / pi)."""
 _PATTERNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).T.astype(np.float32) * 2 - 1
 
 
@@ -47,6 +50,14 @@ class Coding:
     def width(self) -> int:
         """Bytes of a row's code."""
         return width(len(self.mean))
+
+    def error(self, query: Vector) -> float:
+        """About the standard deviation by which ``estimates`` for a unit query are off, of unit rows as far from the
+        mean as the average row."""
+        along, square = float(query @ self.mean), float(self.mean @ self.mean)
+        apart = math.sqrt(max(1 - 2 * along + square, 0.0) * max(1 - square, 0.0))
+        folded = max(0.0, 1 - BITS / len(self.mean))
+        return apart * math.sqrt((_ASKEW + folded) / (8 * self.width))
 
 
 def signs(rows: npt.NDArray[np.floating], mean: npt.NDArray[np.float32]) -> Codes:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bucketlens.index.codes import estimates
 from bucketlens.index.effort import PROBES
-from bucketlens.index.vectors import best, exact_cosines
+from bucketlens.index.vectors import best, exact_cosines, kth_highest
 from bucketlens.records import Vector
 from bucketlens.search.budget import CELL_ROWS
 from bucketlens.search.packing import Numbers, Spans
@@ -55,6 +55,12 @@ class Guesses(NamedTuple):
         """The best so many, best first."""
         top = best(self.scores, count)
         return Guesses(self.files[top], self.rows[top], self.scores[top])
+
+    def within(self, below: float, k: int) -> int:
+        """How many are no more than so much below the k-th best."""
+        if len(self.scores) <= k:
+            return len(self.scores)
+        return int(np.count_nonzero(self.scores >= kth_highest(self.scores, k) - below))
 
     def spans(self, width: int) -> Spans:
         """As ``Cells.spans``."""

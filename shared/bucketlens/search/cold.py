@@ -29,6 +29,9 @@ from bucketlens.search.plan import (
     DIRECT_ROWS,
     EXACT_BYTES,
     EXACT_SHARE,
+    MOST_CANDIDATES,
+    TOLD,
+    UNTOLD,
     Path,
     choose_cold,
     probed,
@@ -199,8 +202,12 @@ def _approximate(
         requests = _packed(spans, limits, gap, budget.wanted, shares, least * SHARE_OF_CODES)
         stretches = yield from _read(coded, requests, codes, CODES)
         budget = budget.less(len(requests.files), requests.size)
-        likely = by_code(coded, query, stretches).first(wanted_candidates(hits))
-        limits = (budget.gets, budget.size) if sparse else budget.plain(wanted_candidates(hits) * width)
+        guesses, wanted = by_code(coded, query, stretches), wanted_candidates(hits)
+        error = max(one.cold.head.coding.error(query) for one in coded)
+        if _filtered(coded) and guesses.within(UNTOLD * error, k) > wanted:
+            wanted, sparse, gap, least = min(guesses.within(TOLD * error, k), MOST_CANDIDATES), True, GAP, 0.0
+        likely = guesses.first(wanted)
+        limits = (budget.gets, budget.size) if sparse else budget.plain(wanted * width)
     spans = likely.spans(width)
     requests = _packed(spans, limits, gap, budget.wanted, of_candidates(len(spans.files), hits), least)
     along = _along(coded, likely, budget.less(len(requests.files), requests.size))
@@ -210,6 +217,11 @@ def _approximate(
     score(coded, query, _stretches(requests, width, bodies[len(whole.files) :]))
     for (one, batch), body in zip(along, bodies[len(pieces) :], strict=True):
         one.blocks[batch] = body
+
+
+def _filtered(coded: Sequence[Sought]) -> bool:
+    """Whether a filter leaves out rows that count."""
+    return any(one.matched < int(np.count_nonzero(one.cold.alive)) for one in coded)
 
 
 def _packed(spans: Spans, limits: tuple[int, int], gap: int, sure: int, shares: Shares, least: float) -> Spans:
