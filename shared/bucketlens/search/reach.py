@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
+from typing import TypeVar
 
 from bucketlens.errors import Corrupt
 from bucketlens.index.masks import Masks
 from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
-from bucketlens.search.files import LocalFiles
+from bucketlens.search.files import DiskFull, LocalFiles
 from bucketlens.search.hydrate import Hydrator
 from bucketlens.search.ranges import MEMORY, Piece, Ranges
 from bucketlens.table.manifest import ObjectRef, ShardEntry
+
+T = TypeVar("T")
 
 COLD_FROM = 4_096
 """Shards of fewer rows are brought local before they are searched: that is a few requests in one round."""
@@ -31,13 +35,16 @@ class Reach:
     def open(self, entry: ShardEntry) -> Shard:
         """The shard, whose files are brought local by use and let go of when they are removed."""
         parts = entry.parts
-        shard = Shard(
-            entry.id,
-            parts,
-            lambda part: self.files.path(parts[part]),
-            self.masks,
-            lambda part: self.files.holds([parts[part]]),
-        )
+
+        def read(part: str, mapped: Callable[[Path], T]) -> T:
+            try:
+                return self.files.opened(parts[part], mapped)
+            except DiskFull as error:
+                size = sum(ref.size for ref in [*self._mapped(entry), parts[CODES]])
+                message = f"{error.message} It is of a shard that takes {size:,} bytes there."
+                raise DiskFull(message, value=error.value, remedy=error.remedy) from error
+
+        shard = Shard(entry.id, parts, read, self.masks, lambda part: self.files.holds([parts[part]]))
         self.files.used_by(shard, [*self._mapped(entry), parts[CODES]])
         return shard
 
