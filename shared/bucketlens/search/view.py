@@ -168,7 +168,8 @@ class Views:
     ) -> None:
         self._store = Metered(store)
         self._files = files
-        self.reach = Reach(files, Ranges(self._store), Hydrator(files) if hydrate else None, cold_from)
+        ranges = Ranges(self._store)
+        self.reach = Reach(files, ranges, Hydrator(files, clock, ranges.forget) if hydrate else None, cold_from)
         self._threads = threads
         self._max_staleness_s = max_staleness_s
         self._clock = clock
