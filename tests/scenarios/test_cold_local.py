@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.faults import CountingStore
 from tests.support.large import Large, answer, found_keys
-from tests.support.table import COLLECTION, START, Table, append, image
+from tests.support.table import COLLECTION
 
 from bucketlens.errors import Corrupt
 from bucketlens.filters import parse
-from bucketlens.pipelines.compact import compact
-from bucketlens.search.files import SnapshotGone
-from bucketlens.search.hydrate import Hydrator
+from bucketlens.search.files import DiskFull, SnapshotGone
+from bucketlens.search.hydrate import AGAIN_S, KEPT_S, SHARE, wanted
 from bucketlens.search.parts import search_view
 from bucketlens.search.plan import Path as SearchPath
-from bucketlens.search.view import View
+from bucketlens.search.view import Views
 from bucketlens.store.forward import Forwarding
-from bucketlens.store.memory import MemoryStore
 from bucketlens.store.protocol import Blob, ByteRange
+from bucketlens.table.manifest import ObjectRef, ShardEntry
 
 PATIENCE_S = 60.0
 MAPS = Path("/proc/self/maps")
@@ -93,20 +94,6 @@ def test_a_shard_that_is_removed_from_the_disk_is_mapped_no_longer(large: Large)
     assert answer(views, large.near(4)).hits == first.hits
 
 
-def test_a_shard_whose_bytes_are_not_the_manifests_is_not_searched_once_that_is_known(large: Large) -> None:
-    view: View = large.table().view()
-    ref = view.snapshot.manifest.shards[0].parts["graph.usearch"]
-    body = bytearray(large.store.get(ref.key).body)
-    body[-1] ^= 1
-    large.store.swap(ref.key, bytes(body), large.store.get(ref.key).etag)
-    views = large.table().views(hydrate=True)
-    answer(views, large.near(3))
-    assert views.reach.hydrator is not None
-    assert views.reach.hydrator.wait(PATIENCE_S)
-    with pytest.raises(Corrupt):
-        answer(views, large.near(3))
-
-
 def test_a_shard_swept_between_snapshot_and_search_says_so(large: Large) -> None:
     view = large.table().view()
     for part, ref in view.snapshot.manifest.shards[0].parts.items():
@@ -138,21 +125,208 @@ def test_a_file_that_came_wrong_once_is_brought_again(large: Large) -> None:
     assert answer(views, large.near(3)).certificate["shards_cold"] == 0
 
 
-def test_a_shard_known_to_be_corrupt_is_refused_anew_each_time(tmp_path: Path) -> None:
-    table = Table(MemoryStore(lambda: START), tmp_path)
-    append(table.store, [image("images/a.jpg", 1)])
-    compact(COLLECTION, table.compactor(), now=START, nonce="a")
-    view = table.view()
-    entries = view.snapshot.manifest.shards
-    known = Corrupt("Its bytes are others.", code="checksum_mismatch", value=entries[0].id, remedy="Restore it.")
-    hydrator = Hydrator(view.reach.files)
-    hydrator.corrupt[entries[0].id] = known
-    reach = replace(view.reach, hydrator=hydrator)
-    told = []
-    for _ in range(2):
+class Clock:
+    """Seconds that pass when told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def settled(views: Views) -> None:
+    """Wait for the background."""
+    assert views.reach.hydrator is not None
+    assert views.reach.hydrator.wait(PATIENCE_S)
+
+
+def damage(large: Large, ref: ObjectRef) -> bytes:
+    """Other bytes in the bucket; returns the right ones."""
+    blob = large.store.get(ref.key)
+    large.store.swap(ref.key, bytes(len(blob.body)), blob.etag)
+    return blob.body
+
+
+def restore(large: Large, ref: ObjectRef, body: bytes) -> None:
+    large.store.swap(ref.key, body, large.store.get(ref.key).etag)
+
+
+def disk_for(shards: float, entries: Sequence[ShardEntry]) -> int:
+    """Bytes that so many of these shards, which are about equal, take beside the share that is left to others."""
+    return int(shards * max(sum(ref.size for ref in wanted(entry)) for entry in entries) / SHARE)
+
+
+def test_an_index_larger_than_the_disk_is_not_fetched_again_and_again(several: Large) -> None:
+    store = CountingStore(several.store)
+    views = several.table(store).views(hydrate=True)
+    entries = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    assert len(entries) > 2
+    views.reach.files.budget = disk_for(2.4, entries)
+    cold, fetched = [], []
+    for number in (0, 0, 0, 1, 2, 3, 4, 5, 0, 0):
+        store.reset()
+        told = answer(views, several.near(number)).certificate
+        settled(views)
+        cold.append(told["shards_cold"])
+        fetched.append(store.tally.verbs["get"] - int(str(told["gets"])))
+    assert cold == [len(entries)] + 9 * [len(entries) - 2]
+    assert fetched[0] > 0
+    assert not any(fetched[1:])
+
+
+def test_shards_of_another_collection_and_of_no_snapshot_make_room_but_only_when_nobody_asks_for_them(
+    several: Large,
+) -> None:
+    clock = Clock()
+    views = several.table().views(hydrate=True, clock=clock)
+    view = views.view(COLLECTION, strong=True)
+    manifest, hydrator = view.snapshot.manifest, views.reach.hydrator
+    assert hydrator is not None
+    one, two, *_ = manifest.shards
+    views.reach.files.budget = disk_for(1.4, manifest.shards)
+
+    def local() -> list[bool]:
+        return [views.reach.local(entry) for entry in (one, two)]
+
+    def want(collection: str, entry: ShardEntry) -> None:
+        hydrator.want(replace(manifest, collection=collection, shards=(entry,)), [entry])
+        settled(views)
+
+    want("a", one)
+    want("b", two)
+    assert local() == [True, False], "one that is asked for is not displaced"
+    clock.now += KEPT_S
+    want("b", two)
+    assert local() == [False, True], "one that nobody asked for is"
+    want("b", one)
+    assert local() == [True, False], "and one that a compaction replaced"
+
+
+def test_codes_that_a_local_shard_lacks_are_brought(large: Large) -> None:
+    store = CountingStore(large.store)
+    views = large.table(store).views(hydrate=True)
+    (entry,) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    codes, files = entry.parts["codes.arrow"], views.reach.files
+    answer(views, large.near(1), exact=True)
+    settled(views)
+    assert files.holds([codes])
+    answer(views, large.near(2))
+    files.budget = sum(ref.size for ref in (*wanted(entry), entry.parts["columns.arrow"])) - 1
+    files.path(entry.parts["columns.arrow"])
+    assert not files.holds([codes]), "it is what was used longest ago"
+    for _ in range(3):
+        store.reset()
+        told = answer(views, large.near(2)).certificate
+        settled(views)
+        assert (told["shards_cold"], store.tally.verbs["get"]) == (0, told["gets"]), "what has no room is not fetched"
+    files.budget = 10**9
+    answer(views, large.near(2))
+    settled(views)
+    assert files.holds(wanted(entry))
+
+
+def test_a_shard_whose_bytes_are_not_the_manifests_is_not_searched_by_range_until_they_are_restored(
+    large: Large,
+) -> None:
+    clock = Clock()
+    store = CountingStore(large.store)
+    views = large.table(store).views(hydrate=True, clock=clock)
+    entries = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    ref = entries[-1].parts["vectors.arrow"]
+    body, query = damage(large, ref), large.near(5_000)
+    answer(views, query)
+    settled(views)
+    told = list[Corrupt]()
+    for _ in range(3):
+        store.reset()
         with pytest.raises(Corrupt) as caught:
-            reach.check(entries)
+            answer(views, query)
+        settled(views)
         told.append(caught.value)
+        assert {key for key, _ in store.tally.gets} == {f"index/{COLLECTION}/manifest.json"}
+        clock.now += AGAIN_S / 3
     assert told[0] is not told[1]
-    assert known.__traceback__ is None
-    assert [(one.code, one.value, str(one)) for one in told] == [(known.code, known.value, str(known))] * 2
+    assert {(one.code, one.value) for one in told} == {("checksum_mismatch", ref.key)}
+    for restored in (False, True):
+        if restored:
+            restore(large, ref, body)
+        with pytest.raises(Corrupt):
+            answer(views, query)
+        settled(views)
+        clock.now += AGAIN_S
+    healed = answer(views, query)
+    assert healed.certificate["shards_cold"] == 1
+    assert healed.hits == answer(large.table().views(), query).hits, "bad pieces are forgotten"
+    settled(views)
+    assert answer(views, query).certificate["shards_cold"] == 0
+
+
+def test_a_corrupt_shard_is_no_trouble_to_searches_that_do_not_read_it(several: Large) -> None:
+    views = several.table().views(hydrate=True)
+    entries = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    damage(several, entries[-1].parts["vectors.arrow"])
+    answer(views, several.near(3))
+    settled(views)
+    with pytest.raises(Corrupt):
+        answer(views, several.near(3))
+    answered = answer(views, several.near(3), filter=parse({"n": {"$gte": 10_000}}))
+    assert answered.certificate["shards_pruned"] == 1, "the last has rows 3,248 to 9,999, going by their keys"
+    assert len(answered.hits) == 10
+
+
+def test_codes_that_are_corrupt_leave_a_local_shard_searchable(large: Large) -> None:
+    store = CountingStore(large.store)
+    views = large.table(store).views(hydrate=True)
+    (entry,) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    damage(large, entry.parts["codes.arrow"])
+    answer(views, large.near(1), exact=True)
+    settled(views)
+    for _ in range(2):
+        store.reset()
+        told = answer(views, large.near(1)).certificate
+        settled(views)
+        assert (told["shards_cold"], store.tally.verbs["get"]) == (0, told["gets"])
+
+
+def test_local_copies_that_were_damaged_are_fetched_again(large: Large) -> None:
+    views = large.table().views(hydrate=True)
+    first = answer(views, large.near(4))
+    settled(views)
+    (disk,) = (large.folder / "t0").iterdir()
+    for path in disk.iterdir():
+        path.with_suffix(".new").write_bytes(bytes(path.stat().st_size))
+        path.with_suffix(".new").replace(path)
+    later = Views(large.store, views.reach.files, threads=2, max_staleness_s=0.0, clock=lambda: 0.0)
+    answered = answer(later, large.near(4))
+    assert (answered.certificate["shards_cold"], answered.hits) == (0, first.hits)
+    assert found_keys(answer(later, large.near(4), exact=True)) == large.true(large.near(4), 10)
+
+
+def test_an_exact_search_of_a_shard_larger_than_the_disk_tells_both_sizes(
+    large: Large, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = large.table().views()
+    (entry,) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    views.reach.files.budget = 3_000_000
+    monkeypatch.setattr(views.reach.files, "_free", lambda: 1_000_000)
+    with pytest.raises(DiskFull) as caught:
+        answer(views, large.near(5), exact=True)
+    assert f"{sum(ref.size for ref in wanted(entry)):,} bytes" in caught.value.message
+    assert "ephemeral storage" in caught.value.remedy
+
+
+def test_what_the_disk_refused_though_it_is_not_full_is_tried_again_after_a_while(large: Large) -> None:
+    clock = Clock()
+    views = large.table().views(hydrate=True, clock=clock)
+    (entry,) = views.view(COLLECTION, strong=True).snapshot.manifest.shards
+    ref = entry.parts["vectors.arrow"]
+    way = large.folder / "t0" / "0" / f"{ref.checksum}-vectors.arrow"
+    (way / "in the way").mkdir(parents=True)
+    answer(views, large.near(1))
+    settled(views)
+    (way / "in the way").rmdir()
+    way.rmdir()
+    for cold in (1, 1, 1, 0):
+        assert answer(views, large.near(1)).certificate["shards_cold"] == cold
+        settled(views)
+        clock.now += AGAIN_S / 2

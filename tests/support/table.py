@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -90,7 +90,7 @@ class Table:
     def __post_init__(self) -> None:
         self._folders = count()
 
-    def views(self, *, hydrate: bool = False) -> Views:
+    def views(self, *, hydrate: bool = False, clock: Callable[[], float] = lambda: 0.0) -> Views:
         """A reader that remembers nothing and has an empty disk."""
         files = LocalFiles(self.store, self.folder / str(next(self._folders)), 10**9)
         return Views(
@@ -98,7 +98,7 @@ class Table:
             files,
             threads=2,
             max_staleness_s=0.0,
-            clock=lambda: 0.0,
+            clock=clock,
             hydrate=hydrate,
             cold_from=self.cold_from,
         )

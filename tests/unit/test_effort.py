@@ -21,7 +21,6 @@ from bucketlens.index.effort import (
     strangers,
 )
 from bucketlens.index.rounded import Asked, to_int8
-from bucketlens.index.slots import map_bytes
 from bucketlens.index.vectors import exact_cosines
 
 ROWS, DIMENSION, CLUSTER = 6_000, 24, 100
@@ -103,7 +102,7 @@ def test_the_measured_share_holds_for_queries_the_shard_never_saw(tmp_path: Path
             FIRSTS,
         ),
     )
-    links = graph.Graph.map(map_bytes(tmp_path / "graph"), DIMENSION)
+    links, _ = graph.Graph.map(tmp_path / "graph", DIMENSION)
     assert len(links) == ROWS, "the rows that asked are linked in the end"
     found = []
     for seed in range(200):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from tests.support.faults import CountingStore
 
 from bucketlens.errors import Corrupt, Retryable
-from bucketlens.search.files import LocalFiles, SnapshotGone
+from bucketlens.search.files import DiskFull, LocalFiles, SnapshotGone, refused_by_disk
 from bucketlens.store.memory import MemoryStore
 from bucketlens.store.protocol import Blob, ByteRange
 from bucketlens.table.manifest import ObjectRef
@@ -176,6 +179,109 @@ def test_who_maps_a_file_is_told_when_it_is_removed(tmp_path: Path) -> None:
     for ref, told in ((a, 0), (b, 0), (c, 1), (a, 1), (b, 1), (c, 2)):
         files.path(ref)
         assert (user.told, other.told) == (told, told), "each who maps it, whoever came last"
+
+
+def test_what_failed_to_come_takes_no_room(tmp_path: Path) -> None:
+    store = MemoryStore()
+    a, b, c = (put(store, name) for name in "abc")
+    store.delete(c.key)
+    files = LocalFiles(store, tmp_path, 300)
+    for ref in (a, b):
+        files.path(ref)
+    for _ in range(2):
+        with pytest.raises(SnapshotGone):
+            files.path(c)
+    files.path(put(store, "d"))
+    assert on_disk(tmp_path) == {"a", "b", "d"}
+
+
+def test_what_is_larger_than_the_disk_is_refused_at_once_with_both_sizes(tmp_path: Path) -> None:
+    inner = MemoryStore()
+    a, huge = put(inner, "a"), put(inner, "huge", 1_000)
+    store = CountingStore(inner)
+    files = SmallDisk(store, tmp_path, 200)
+    files.path(a)
+    store.reset()
+    with pytest.raises(DiskFull) as caught:
+        files.path(huge)
+    assert "1,000 bytes" in caught.value.message
+    assert "room for 300" in caught.value.message
+    assert "ephemeral storage" in caught.value.remedy
+    assert "`exact`" in caught.value.remedy
+    assert store.tally.verbs["get"] == 0
+    assert on_disk(tmp_path) == {"a"}
+
+
+def test_only_a_full_disk_is_told_as_full(tmp_path: Path) -> None:
+    for number, kind in ((errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.ENOENT, Retryable)):
+        assert type(refused_by_disk("a file", "f", OSError(number, "no"))) is kind
+
+
+@pytest.mark.parametrize("living", [True, False])
+def test_what_another_process_is_fetching_is_left_to_it_while_it_lives(living: bool, tmp_path: Path) -> None:
+    store = MemoryStore()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        try:
+            if not living:
+                other.kill()
+                other.wait()
+            partial = tmp_path / f".x-graph.usearch.{other.pid}"
+            partial.write_bytes(bytes(150))
+            LocalFiles(store, tmp_path, 200).path(put(store, "a"))
+            assert partial.exists() == living
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_a_copy_that_was_damaged_here_is_fetched_once_more(restored: bool, tmp_path: Path) -> None:
+    class User:
+        told = 0
+
+        def let_go(self) -> None:
+            self.told += 1
+
+    def read(path: Path) -> bytes:
+        if path.read_bytes() != b"a" * 100:
+            raise Corrupt("Not what it was.", code="bad_arrow_file")
+        return path.read_bytes()
+
+    inner = MemoryStore()
+    store, ref, user = CountingStore(inner), put(inner, "a"), User()
+    files = LocalFiles(store, tmp_path, 300)
+    files.used_by(user, [ref])
+    files.path(ref).write_bytes(b"b" * 100)
+    if not restored:
+        inner.swap(ref.key, b"b" * 100, inner.get(ref.key).etag)
+    store.reset()
+    with nullcontext() if restored else pytest.raises(Corrupt, match="checksum"):
+        assert files.opened(ref, read) == b"a" * 100
+    assert (store.tally.verbs["get"], user.told) == (1, 1 if restored else 2)
+
+
+def test_what_is_unreadable_as_it_came_is_not_fetched_again(tmp_path: Path) -> None:
+    inner = MemoryStore()
+    store, ref = CountingStore(inner), put(inner, "a")
+    files = LocalFiles(store, tmp_path, 300)
+
+    def read(path: Path) -> bytes:
+        raise Corrupt("Of another version.", code="unknown_format")
+
+    for _ in range(2):
+        with pytest.raises(Corrupt, match="version"):
+            files.opened(ref, read)
+    assert store.tally.verbs["get"] == 1
+
+
+def test_an_object_is_verified_without_being_kept(tmp_path: Path) -> None:
+    store = MemoryStore()
+    ref = put(store, "a")
+    files = LocalFiles(store, tmp_path, 300)
+    files.verify(ref)
+    store.swap(ref.key, b"b" * 100, store.get(ref.key).etag)
+    with pytest.raises(Corrupt):
+        files.verify(ref)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_threads_fetch_each_object_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Graphs on disks that have no room for them."""
+"""Graphs on disks that have no room for them, and graphs that are none."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bucketlens.errors import Corrupt
 from bucketlens.index import graph
-from bucketlens.index.slots import map_bytes
 
 FULL = Path("/dev/full")
 
@@ -25,10 +25,21 @@ def test_a_disk_that_is_full_is_told_of_also_where_usearch_is_silent(rows: int, 
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_a_graph_that_another_process_removed_is_missing_and_a_damaged_one_is_not(tmp_path: Path) -> None:
+def test_a_graph_that_another_process_removed_is_missing_and_a_damaged_one_is_corrupt(tmp_path: Path) -> None:
     path = tmp_path / "graph"
     with pytest.raises(FileNotFoundError):
-        graph.Graph.map(map_bytes(path), 16)
-    path.write_bytes(b"no graph")
-    with pytest.raises(RuntimeError):
-        graph.Graph.map(map_bytes(path), 16)
+        graph.Graph.map(path, 16)
+    vectors = np.random.default_rng(1).standard_normal((600, 16)).astype(np.float16)
+    graph.build(vectors, 1, path, lambda built, strangers: None)
+    whole = path.read_bytes()
+    links, rows = graph.Graph.map(path, 16)
+    assert (len(links), rows.shape) == (600, (600, 16))
+    version = 8 + rows.nbytes + len(b"usearch")
+    damaged = [b"", b"no graph", whole[:-1], whole[:version] + bytes([whole[version] ^ 255]) + whole[version + 1 :]]
+    for number, body in enumerate(damaged):
+        (tmp_path / str(number)).write_bytes(body)
+        with pytest.raises(Corrupt) as caught:
+            graph.Graph.map(tmp_path / str(number), 16)
+        assert (caught.value.code, caught.value.value) == ("bad_graph", str(number))
+    with pytest.raises(Corrupt):
+        graph.Graph.map(path, 8)

@@ -74,3 +74,14 @@ def test_reads_count_for_the_request_that_made_them_in_whatever_thread() -> None
 
     assert in_parallel(8, read, range(8)) == [(n, n * len(BODY)) for n in range(8)]
     metering.get("a")
+
+
+def test_pieces_of_an_object_that_is_forgotten_are_read_again() -> None:
+    source = store()
+    ranges = Ranges(source)
+    a, b = Piece("a", 0, 10), Piece("b", 0, 10)
+    ranges.read([a, b])
+    ranges.forget("a")
+    assert (ranges.holds([a]), ranges.holds([b])) == (False, True)
+    assert ranges.read([a, b]) == [BODY[:10], BODY[::-1][:10]]
+    assert source.tally.verbs["get"] == 3

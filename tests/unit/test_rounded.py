@@ -13,7 +13,6 @@ from tests.unit.test_vectors import drawn
 
 from bucketlens.index.graph import Graph, build
 from bucketlens.index.rounded import _KERNEL_ERROR, Asked, Rounded, query_int8, to_int8, turn
-from bucketlens.index.slots import map_bytes
 from bucketlens.index.vectors import cosines_among, exact_cosines, ranked
 
 
@@ -60,7 +59,7 @@ def test_the_graph_errs_by_less_than_it_is_trusted_and_what_it_finds_is_cut_wher
 ) -> None:
     query, vectors = drawn(np.random.default_rng(dimension), 3_000, dimension, "plain")
     build(vectors, 1, tmp_path / "graph", lambda links, asking: None)
-    graph, asked, held = Graph.map(map_bytes(tmp_path / "graph"), dimension), Asked(query), rounded(vectors)
+    graph, asked, held = Graph.map(tmp_path / "graph", dimension)[0], Asked(query), rounded(vectors)
     rows, apart = graph.nearest(asked, 500)
     assert (np.diff(apart) >= 0).all()
     wide, own = held.rows[rows].astype(np.float64), asked.rounded.astype(np.float64)

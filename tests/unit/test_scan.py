@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.shards import reading
 from tests.support.table import DIMENSION, image
 from tests.unit.test_codes import around, piled, unit
 
@@ -53,7 +54,7 @@ def heights(rows: np.ndarray, folder: Path | None) -> Heights:
         return Heights(Part("log", pile, live, pile.near), up)
     model = ModelIdentity("m", "0" * 32, rows.shape[1])
     made = shard.build(Gathered.of([(block, np.arange(len(block)))]), model, folder, threads=2)
-    return Heights(Part("s", Shard("s", made, lambda part: made[part]), live), up)
+    return Heights(Part("s", Shard("s", made, reading(made.__getitem__)), live), up)
 
 
 def uneven(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -103,7 +104,7 @@ def test_a_shard_whose_codes_are_not_local_is_scanned(monkeypatch: pytest.Monkey
     made = heights(around(5_000, 128, seed=1), tmp_path)
     files = {path.name: path for path in tmp_path.iterdir()}
     (tmp_path / shard.CODES).unlink()
-    absent = Shard("s", files, files.__getitem__, None, lambda part: files[part].exists())
+    absent = Shard("s", files, reading(files.__getitem__), None, lambda part: files[part].exists())
     assert absent.apart is None
     found = search_parts([replace(made.part, source=absent)], made.up, parse({"height": {"$lt": 0.5}}), K, exact=False)
     assert found[0].choice.path is SearchPath.EXACT

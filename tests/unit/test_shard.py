@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.shards import reading
 from tests.support.table import image
 
 from bucketlens.errors import Corrupt
@@ -23,6 +25,8 @@ from bucketlens.index.head import batch_ends
 from bucketlens.index.rounded import Asked
 from bucketlens.index.shard import Shard
 from bucketlens.records import ModelIdentity
+
+T = TypeVar("T")
 
 ROWS, DIMENSION = 3_000, 24
 MODEL = ModelIdentity("m", "0" * 32, DIMENSION)
@@ -60,7 +64,7 @@ def opened(files: Mapping[str, bytes], tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("shard")
     for name, body in files.items():
         (folder / name).write_bytes(body)
-    return Shard("s", files, lambda part: folder / part)
+    return Shard("s", files, reading(folder.joinpath))
 
 
 def test_every_row_is_in_one_cluster_and_keeps_its_order_inside_it() -> None:
@@ -236,5 +240,37 @@ def test_a_rebuilt_shard_differs_only_in_what_hangs_on_its_vectors(
 def test_a_head_that_is_no_head_is_corrupt(files: Mapping[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "head.arrow").write_bytes(files["keys.arrow"])
     with pytest.raises(Corrupt) as caught:
-        _ = Shard("s", files, lambda part: tmp_path / part).head
+        _ = Shard("s", files, reading(tmp_path.joinpath)).head
     assert caught.value.code == "bad_head"
+
+
+def test_what_is_let_go_of_while_it_is_being_mapped_serves_once_and_is_not_kept(
+    files: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    for name, body in files.items():
+        (tmp_path / name).write_bytes(body)
+    reads = list[str]()
+
+    def read(part: str, mapped: Callable[[Path], T]) -> T:
+        reads.append(part)
+        found = mapped(tmp_path / part)
+        if len(reads) == 1:
+            opened.let_go()  # as when the file is removed here
+        return found
+
+    opened = Shard("s", files, read)
+    assert opened.vectors.shape == opened.vectors.shape == (ROWS, DIMENSION)
+    assert reads == ["vectors.arrow"] * 2
+    assert opened.vectors is opened.vectors
+    opened.let_go()
+    assert opened.vectors.shape == (ROWS, DIMENSION)
+    assert reads == ["vectors.arrow"] * 3
+
+
+@pytest.mark.parametrize("part", ["vectors", "coded"])
+def test_a_part_without_its_column_is_corrupt(part: str, files: Mapping[str, bytes], tmp_path: Path) -> None:
+    opened = Shard("s", files, reading(lambda _: tmp_path / "keys.arrow"))
+    (tmp_path / "keys.arrow").write_bytes(files["keys.arrow"])
+    with pytest.raises(Corrupt) as caught:
+        getattr(opened, part)
+    assert caught.value.code == "bad_arrow_file"

@@ -12,7 +12,7 @@ from tests.support.faults import CountingStore
 from tests.support.table import COLLECTION, START, Table, append, contents, image, rejected, tombstone, vector
 
 from bucketlens import keys
-from bucketlens.errors import Misconfigured, NotFound
+from bucketlens.errors import Misconfigured, NotFound, Retryable
 from bucketlens.index import segment
 from bucketlens.index.block import Block
 from bucketlens.pipelines.compact import compact
@@ -225,6 +225,24 @@ def test_a_file_removed_from_the_disk_between_request_and_use_is_fetched_again(t
 
     found = Views(store, Forgetful(store, tmp_path / "f", 1), threads=1, max_staleness_s=9.0, clock=Clock())
     assert look_up(COLLECTION, "images/a.jpg", tools(found), strong=False).key == "images/a.jpg"
+
+
+def test_a_file_that_goes_each_time_before_it_is_mapped_is_a_matter_of_trying_again(tmp_path: Path) -> None:
+    store = MemoryStore()
+    append(store, [image("images/a.jpg", 1, seed=1)])
+    compact(COLLECTION, Table(store, tmp_path / "t").compactor(), now=START, nonce="a")
+
+    class Forgetful(LocalFiles):
+        def path(self, ref):  # type: ignore[no-untyped-def]
+            found = super().path(ref)
+            found.unlink()
+            return found
+
+    found = Views(store, Forgetful(store, tmp_path / "f", 1), threads=1, max_staleness_s=9.0, clock=Clock())
+    with pytest.raises(Retryable) as caught:
+        look_up(COLLECTION, "images/a.jpg", tools(found), strong=False)
+    assert caught.value.code == "disk"
+    assert ".arrow" in str(caught.value.value)
 
 
 def test_a_rejection_and_a_deletion_hide_what_stood_before(tmp_path: Path) -> None:

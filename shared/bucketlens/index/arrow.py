@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,15 @@ def map_file(path: Path) -> pa.Table:
     return _checked(pa.memory_map(str(path)), path.name)
 
 
+@contextmanager
+def expected(name: str) -> Iterator[None]:
+    """What is done within finds the columns and facts it looks for in a table of this file. Raises Corrupt."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _unreadable(name) from error
+
+
 def facts(table: pa.Table) -> dict[str, str]:
     """What ``write`` was told in ``facts``."""
     found = table.schema.metadata or {}
@@ -151,7 +160,7 @@ def _halves(chunk: pa.FixedSizeListArray, dimension: int) -> Halves:
 def _checked(source: pa.NativeFile, name: str) -> pa.Table:
     try:
         table = pa.ipc.open_file(source).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(name) from error
     stated = (table.schema.metadata or {}).get(_FORMAT_KEY, b"").decode()
     if stated != str(FORMAT):

@@ -15,7 +15,7 @@ from usearch.index import Index  # noqa: TID251
 from bucketlens.index.block import Halves
 from bucketlens.index.effort import strangers
 from bucketlens.index.rounded import Asked, to_int8, turn
-from bucketlens.index.slots import Bytes, sort_by_key
+from bucketlens.index.slots import Bytes, foreign, map_bytes, rows_by_slot, sort_by_key
 from bucketlens.index.vectors import Numbers
 
 T = TypeVar("T")
@@ -38,11 +38,20 @@ class Graph:
         self._held = held
 
     @classmethod
-    def map(cls, held: Bytes, dimension: int) -> Graph:
-        """The graph in the mapped bytes of its file, which it keeps."""
-        index = _empty(dimension)
-        index.view(held.data)
-        return cls(index, held)
+    def map(cls, path: Path, dimension: int) -> tuple[Graph, npt.NDArray[np.int8]]:
+        """The graph in a file, mapped, and its rows, (n, dimension) slot by slot. Raises Corrupt, FileNotFoundError.
+
+        Takes 10 ms for a million rows: whether the file is laid out as it must be is seen once, for both.
+        """
+        held, index = map_bytes(path), _empty(dimension)
+        rows = rows_by_slot(held, path.name)
+        if rows.shape[1] != dimension:
+            raise foreign(path.name)
+        try:
+            index.view(held.data)
+        except RuntimeError as error:
+            raise foreign(path.name) from error
+        return cls(index, held), rows
 
     def __len__(self) -> int:
         return len(self._index)

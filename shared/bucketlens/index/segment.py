@@ -29,17 +29,18 @@ def pack(block: Block, model: ModelIdentity) -> bytes:
 
 def unpack(body: bytes, name: str) -> Contents:
     """Inverse of ``pack``. Raises Corrupt."""
-    return _contents(arrow.read(body, name))
+    return _contents(arrow.read(body, name), name)
 
 
 def map_file(path: Path) -> Contents:
     """The same from a local file, mapped. Raises Corrupt."""
-    return _contents(arrow.map_file(path))
+    return _contents(arrow.map_file(path), path.name)
 
 
-def _contents(table: pa.Table) -> Contents:
-    vectors = arrow.vector_array(table.column("vector"))
-    return Contents(Block(table.drop_columns(["vector"]), vectors), model_of(arrow.facts(table)))
+def _contents(table: pa.Table, name: str) -> Contents:
+    with arrow.expected(name):
+        vectors = arrow.vector_array(table.column("vector"))
+        return Contents(Block(table.drop_columns(["vector"]), vectors), model_of(arrow.facts(table)))
 
 
 def model_facts(model: ModelIdentity) -> dict[str, str]:

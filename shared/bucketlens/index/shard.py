@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,11 @@ from bucketlens.index.block import Halves, Vectors, filterable, keys_at, sequenc
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
+from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
-from bucketlens.index.slots import Bytes, map_bytes, rows_by_slot
 from bucketlens.index.stats import collect
 from bucketlens.index.vectors import Numbers
 from bucketlens.records import ModelIdentity, Sequencer, Vector
@@ -32,37 +33,46 @@ HEAD, KEYS, COLUMNS, GRAPH = "head.arrow", "keys.arrow", "columns.arrow", "graph
 GRAPH_MIN_ROWS = 4_096
 """Smaller shards have no graph: scanning 4,096 x 512 float16 rows takes about as long as walking one."""
 
-Locate = Callable[[str], Path]
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """How a shard reads its parts."""
+
+    def __call__(self, part: str, mapped: Callable[[Path], T], /) -> T:
+        """What ``mapped`` makes of the file that the part is in."""
+        ...
 
 
 class Shard:
-    """A shard whose files are brought local, one by one, when first needed. ``locate`` answers where a part is, and
-    ``here`` whether it is local already; what filters say of the rows is remembered in ``masks``, which shards may
-    share."""
+    """A shard whose files are brought local, one by one, when first needed. ``read`` brings and opens a part, and
+    ``here`` answers whether it is local already; what filters say of the rows is remembered in ``masks``, which shards
+    may share."""
 
     def __init__(
         self,
         id: str,
         parts: Iterable[str],
-        locate: Locate,
+        read: Read,
         masks: Masks | None = None,
         here: Callable[[str], bool] = lambda part: True,
     ) -> None:
         self.id = id
         self._parts = frozenset(parts)
-        self._locate = locate
+        self._read = read
         self._masks = masks or Masks()
         self._here = here
+        self._held = dict[str, Any]()
 
-    @cached_property
+    @property
     def rows(self) -> pa.Table:
         """Keys, versions and metadata, mapped."""
-        return arrow.map_file(self._locate(ROWS))
+        return self._mapped(ROWS, arrow.map_file)
 
-    @cached_property
+    @property
     def vectors(self) -> Halves:
         """(n, dimension) float16, mapped: one contiguous array."""
-        return arrow.vector_array(arrow.map_file(self._locate(VECTORS)).column("vector"))
+        return self._mapped(VECTORS, _vectors)
 
     def passing(self, condition: Filter) -> Passing:
         """Which rows pass a filter, deleted ones included; remembered for the next time."""
@@ -75,22 +85,17 @@ class Shard:
     @cached_property
     def head(self) -> Head:
         """Clusters, byte offsets, column statistics."""
-        return map_head(self._locate(HEAD))
+        return self._read(HEAD, map_head)
 
-    @cached_property
-    def graph(self) -> graph.Graph | None:
+    @property
+    def graph(self) -> Graph | None:
         """The graph over all rows, deleted ones included, or None for a small shard."""
-        return graph.Graph.map(self._linked, self.head.dimension) if GRAPH in self._parts else None
+        return self._linked[0] if GRAPH in self._parts else None
 
-    @cached_property
+    @property
     def rounded(self) -> Rounded | None:
-        """The rows as the graph holds them, mapped, or None for a small shard. Raises Corrupt."""
-        return Rounded(rows_by_slot(self._linked, self.id), self.head.turn) if GRAPH in self._parts else None
-
-    @cached_property
-    def _linked(self) -> Bytes:
-        """The graph's file, mapped once for its links and its rows."""
-        return map_bytes(self._locate(GRAPH))
+        """The rows as the graph holds them, mapped, or None for a small shard."""
+        return self._linked[1] if GRAPH in self._parts else None
 
     @property
     def apart(self) -> Callable[[Vector, Numbers], codes.Bits] | None:
@@ -100,14 +105,14 @@ class Shard:
             return None
         return lambda query, rows: codes.bits_apart(query, self.coded, self.head.coding, rows)
 
-    @cached_property
+    @property
     def coded(self) -> codes.Codes:
         """(n, width), mapped."""
-        return arrow.code_array(arrow.map_file(self._locate(CODES)).column("code"))
+        return self._mapped(CODES, _codes)
 
     def find(self, keys: Sequence[str], wanted: npt.NDArray[np.uint64]) -> dict[str, int]:
         """Row numbers of those of the keys that the shard holds. ``wanted`` are the keys' hashes (``key_hashes``)."""
-        hashes, order = self._hashes
+        hashes, order = self._mapped(KEYS, _hashes)
         starts = np.searchsorted(hashes, wanted, side="left")
         ends = np.searchsorted(hashes, wanted, side="right")
         counts = ends - starts
@@ -125,12 +130,39 @@ class Shard:
 
     def let_go(self) -> None:
         """Map nothing any longer but the head; who is at work with the rest keeps it. The next use maps it again."""
-        for mapped in ("rows", "vectors", "graph", "rounded", "coded", "_linked", "_hashes"):
-            self.__dict__.pop(mapped, None)
+        self._held = {}
 
-    @cached_property
-    def _hashes(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
-        table = arrow.map_file(self._locate(KEYS))
+    @property
+    def _linked(self) -> tuple[Graph, Rounded]:
+        def linked(path: Path) -> tuple[Graph, Rounded]:
+            links, rows = Graph.map(path, self.head.dimension)
+            return links, Rounded(rows, self.head.turn)
+
+        return self._mapped(GRAPH, linked)
+
+    def _mapped(self, part: str, mapped: Callable[[Path], T]) -> T:
+        """A part as it was mapped before. What is let go of while it is being mapped serves this once: it is kept where
+        nobody looks any longer."""
+        held = self._held
+        found: T | None = held.get(part)
+        if found is None:
+            held[part] = found = self._read(part, mapped)
+        return found
+
+
+def _vectors(path: Path) -> Halves:
+    with arrow.expected(path.name):
+        return arrow.vector_array(arrow.map_file(path).column("vector"))
+
+
+def _codes(path: Path) -> codes.Codes:
+    with arrow.expected(path.name):
+        return arrow.code_array(arrow.map_file(path).column("code"))
+
+
+def _hashes(path: Path) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+    table = arrow.map_file(path)
+    with arrow.expected(path.name):
         return table.column("hash").to_numpy(), table.column("row").to_numpy()
 
 
@@ -191,7 +223,7 @@ def rebuild(
     vectors_at, codes_at = (arrow.values_at(folder / part) for part in (VECTORS, CODES))
     head = Head(outline, centroids, coding, vectors_at, codes_at)
 
-    def effort(links: graph.Graph, asking: Numbers) -> Effort:
+    def effort(links: Graph, asking: Numbers) -> Effort:
         def walked(query: Vector, count: int) -> Numbers:
             return links.nearest(Asked(query), count)[0]
 
@@ -216,7 +248,9 @@ def pack_deletes(rows: npt.NDArray[np.uint32]) -> bytes:
 
 def unpack_deletes(body: bytes, name: str) -> npt.NDArray[np.uint32]:
     """Inverse of ``pack_deletes``. Raises Corrupt."""
-    return np.asarray(arrow.read(body, name).column("row").to_numpy(), dtype=np.uint32)
+    table = arrow.read(body, name)
+    with arrow.expected(name):
+        return np.asarray(table.column("row").to_numpy(), dtype=np.uint32)
 
 
 def key_hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:

@@ -60,12 +60,7 @@ class _File:
         except ValueError:
             whole = False
         if not whole:
-            raise Corrupt(
-                "A graph is not laid out as this version of usearch writes it.",
-                code="bad_graph",
-                value=name,
-                remedy="Restore it or rebuild the index; install the usearch that this release asks for.",
-            )
+            raise foreign(name)
         rows = held[8:head_at].view(np.int8).reshape(count, width)
         return cls(held, rows, graph_at, first, levels, nodes, widths)
 
@@ -75,6 +70,16 @@ def map_bytes(path: Path) -> Bytes:
     if not path.stat().st_size:
         return np.zeros(0, dtype=np.uint8)
     return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+
+
+def foreign(name: str) -> Corrupt:
+    """What to raise (``bad_graph``) of a file that usearch did not write, or another version of it."""
+    return Corrupt(
+        "A graph is not laid out as this version of usearch writes it.",
+        code="bad_graph",
+        value=name,
+        remedy="Restore it or rebuild the index; install the usearch that this release asks for.",
+    )
 
 
 def rows_by_slot(held: Bytes, name: str) -> npt.NDArray[np.int8]:

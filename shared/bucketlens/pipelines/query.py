@@ -9,14 +9,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from bucketlens.errors import InvalidRequest, NotFound
+from bucketlens.errors import InvalidRequest, NotFound, Retryable
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.block import kind_at, metadata_at, rejection_at, sequencer_at
 from bucketlens.model.encode import Encoder
 from bucketlens.model.prepare import prepare
 from bucketlens.queries import ByImage, ByKey, ByText, ByVector, Hit, Query
 from bucketlens.records import Kind, Metadata, Rejection, Vector
-from bucketlens.search.files import SnapshotGone
+from bucketlens.search.files import DISK, SnapshotGone
 from bucketlens.search.fuse import fuse
 from bucketlens.search.meter import Spent, metered
 from bucketlens.search.parts import Searched, explanation, search_view
@@ -105,7 +105,7 @@ def with_view(
     collection: str, tools: QueryTools, strong: bool, work: Callable[[View], T], filter: Filter = ALWAYS
 ) -> T:
     """``work`` on a view of the collection, which will be searched with ``filter``; taken anew when an object of it was
-    swept. Raises NotFound."""
+    swept, or removed from the disk before it was mapped. Raises NotFound, Retryable, and what taking a view raises."""
     for remaining in reversed(range(_TRIES)):
         try:
             view = tools.views.view(collection, strong=strong, filter=filter)
@@ -117,10 +117,19 @@ def with_view(
                     remedy=f"Collections are: {', '.join(tools.settings.collection_names())}.",
                 )
             return work(view)
-        except (SnapshotGone, FileNotFoundError):  # swept from the bucket, or from the local disk by another request
+        except SnapshotGone:
             tools.views.forget(collection)
             if not remaining:
                 raise
+        except FileNotFoundError as error:  # removed from the local disk by another request or process
+            tools.views.forget(collection)
+            if not remaining:
+                raise Retryable(
+                    "Local copies of index objects were removed faster than they could be opened.",
+                    code=DISK,
+                    value=str(error),
+                    remedy="Raise CACHE_BYTES, or the function's ephemeral storage.",
+                ) from error
     raise AssertionError("unreachable")
 
 

@@ -7,17 +7,20 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
-from typing import Protocol
+from typing import BinaryIO, Protocol, TypeVar
 from weakref import WeakSet
 
 from bucketlens.errors import Corrupt, NotFound, Retryable
 from bucketlens.search.meter import Metered, in_parallel
 from bucketlens.store.protocol import ByteRange, Store
 from bucketlens.table.manifest import ObjectRef
+
+T = TypeVar("T")
 
 DISK = "disk"
 """The code of what the local disk refused."""
@@ -30,6 +33,7 @@ _TURNS = 256
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TRIES = 3
 """Of a file for which others were removed: what else fills the disk meanwhile is not ours to remove."""
+_blake = partial(hashlib.blake2b, digest_size=16)
 
 
 class SnapshotGone(Retryable):
@@ -38,9 +42,16 @@ class SnapshotGone(Retryable):
     default_code = "snapshot_gone"
 
 
+class DiskFull(Retryable):
+    """The local disk has no room for something, whatever else of ours is removed from it."""
+
+    default_code = DISK
+
+
 def refused_by_disk(what: str, value: str, error: OSError) -> Retryable:
     """What to raise (``disk``) when the local disk has no room for something, or fails."""
-    return Retryable(
+    kind = DiskFull if error.errno in _FULL else Retryable
+    return kind(
         f"The local disk refused {what}: {error.strerror or error}.",
         code=DISK,
         value=value,
@@ -104,6 +115,23 @@ class LocalFiles:
             raise refused_by_disk("an index object", ref.key, error) from error
         return target
 
+    def opened(self, ref: ObjectRef, read: Callable[[Path], T]) -> T:
+        """What is read of the object's copy, which is fetched once more where it is Corrupt and no longer what came.
+        Raises like ``path``, and FileNotFoundError when the copy was removed meanwhile."""
+        path = self.path(ref)
+        try:
+            return read(path)
+        except Corrupt:
+            if _checksum(path) == ref.checksum:
+                raise
+            self._drop(path)
+        return read(self.path(ref))
+
+    def verify(self, ref: ObjectRef) -> None:
+        """Read the object and keep nothing. Raises SnapshotGone, Corrupt, Retryable."""
+        with Path(os.devnull).open("wb") as nowhere:
+            self._copy(ref, nowhere)
+
     def used_by(self, user: User, refs: Iterable[ObjectRef]) -> None:
         """From now on ``user`` is told when the copy of one of these is removed, as long as it lives."""
         with self._lock:
@@ -112,52 +140,77 @@ class LocalFiles:
                 self._users.setdefault(_named(ref), WeakSet()).add(user)
 
     def _bring(self, ref: ObjectRef, target: Path) -> None:
-        for left in reversed(range(_TRIES)):
-            self._use(target.name, ref.size, make_room=True)
-            try:
-                self._fetch(ref, target)
-                break
-            except OSError as error:
-                if error.errno not in _FULL or not left or not self._lower_budget(ref.size):
-                    raise
+        if ref.size > self.budget:  # else all others would be removed for what may find no room then
+            self._room_for(ref)
+        try:
+            for left in reversed(range(_TRIES)):
+                self._use(target.name, ref.size, make_room=True)
+                try:
+                    self._fetch(ref, target)
+                    break
+                except OSError as error:
+                    if error.errno not in _FULL:
+                        raise
+                    room = self._room_for(ref)
+                    if not left:
+                        raise
+                    self.budget = min(self.budget, room)
+        except BaseException:
+            self._drop(target)
+            raise
 
-    def _lower_budget(self, size: int) -> bool:
-        """To what the disk, which is full, has room for; whether so many bytes fit into that."""
+    def _room_for(self, ref: ObjectRef) -> int:
+        """Bytes the disk would have for objects if ours were removed. Raises DiskFull if this one has more."""
         with self._lock:
-            held = sum(size for name, size in (self._sizes or {}).items() if name in self._whole)
+            sizes = self._sizes if self._sizes is not None else self._adopt()
+            held = sum(size for name, size in sizes.items() if name in self._whole)
             room = self._free() + held
-            if size <= room:
-                self.budget = min(self.budget, room)
-        return size <= room
+        if ref.size > room:
+            raise DiskFull(
+                f"An index object of {ref.size:,} bytes is needed on the local disk, which has room for {room:,}.",
+                value=ref.key,
+                remedy="Give the function more ephemeral storage and raise CACHE_BYTES, or search without `exact`.",
+            )
+        return room
 
     def _fetch(self, ref: ObjectRef, target: Path) -> None:
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
-        checksum = hashlib.blake2b(digest_size=16)
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            with partial.open("wb") as file:
-                for first in range(0, ref.size, _AHEAD * _CHUNK):
-                    starts = range(first, min(first + _AHEAD * _CHUNK, ref.size), _CHUNK)
-                    for body in in_parallel(_AHEAD, lambda start: self._chunk(ref, start), starts):
-                        checksum.update(body)
-                        file.write(body)
-                size = file.tell()
-            if size != ref.size or checksum.hexdigest() != ref.checksum:
-                raise Corrupt(
-                    f"An index object has {size} bytes with checksum {checksum.hexdigest()}; "
-                    f"the manifest says {ref.size} and {ref.checksum}.",
-                    code="checksum_mismatch",
-                    value=ref.key,
-                    remedy="Restore the object from a backup or rebuild the collection.",
-                )
-            partial.replace(target)
-        except NotFound as error:
-            raise SnapshotGone("An index object was swept while it was being read.", value=ref.key) from error
+            with unfinished.open("wb") as file:
+                self._copy(ref, file)
+            unfinished.replace(target)
         finally:
             with suppress(OSError):
-                partial.unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
+
+    def _copy(self, ref: ObjectRef, file: BinaryIO) -> None:
+        checksum, size = _blake(), 0
+        try:
+            for first in range(0, ref.size, _AHEAD * _CHUNK):
+                starts = range(first, min(first + _AHEAD * _CHUNK, ref.size), _CHUNK)
+                for body in in_parallel(_AHEAD, lambda start: self._chunk(ref, start), starts):
+                    checksum.update(body)
+                    size += file.write(body)
+        except NotFound as error:
+            raise SnapshotGone("An index object was swept while it was being read.", value=ref.key) from error
+        if size != ref.size or checksum.hexdigest() != ref.checksum:
+            raise Corrupt(
+                f"An index object has {size} bytes with checksum {checksum.hexdigest()}; "
+                f"the manifest says {ref.size} and {ref.checksum}.",
+                code="checksum_mismatch",
+                value=ref.key,
+                remedy="Restore the object from a backup or rebuild the collection.",
+            )
 
     def _chunk(self, ref: ObjectRef, start: int) -> bytes:
         return self._store.get(ref.key, ByteRange(start, min(start + _CHUNK, ref.size))).body
+
+    def _drop(self, target: Path) -> None:
+        """Keep no copy, and count none."""
+        with self._lock, suppress(OSError):
+            if self._sizes is not None:
+                self._sizes.pop(target.name, None)
+            self._remove(target.name)
 
     def _use(self, name: str, size: int, *, make_room: bool) -> None:
         """Count a file that is there as the one used last; or before it is fetched remove others until it fits."""
@@ -183,15 +236,38 @@ class LocalFiles:
     def _adopt(self) -> OrderedDict[str, int]:
         """What an earlier process left, the oldest first, and before that what it did not finish."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        left = [(path, path.stat()) for path in self._folder.iterdir() if path.is_file()]
-        left.sort(key=lambda one: (not one[0].name.startswith("."), one[1].st_mtime))
-        self._sizes = OrderedDict((path.name, stat.st_size) for path, stat in left)
+        left = sorted(self._left(), key=lambda one: (not one[0].startswith("."), one[1].st_mtime))
+        self._sizes = OrderedDict((name, stat.st_size) for name, stat in left)
         self._whole = set(self._sizes)
         return self._sizes
+
+    def _left(self) -> Iterator[tuple[str, os.stat_result]]:
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # another process may be at work here
+                if path.is_file() and not (path.name.startswith(".") and _at_work(path.suffix[1:])):
+                    yield path.name, path.stat()
+
+
+def _at_work(pid: str) -> bool:
+    """Whether that is another process, which lives: what it fetches is no garbage."""
+    if not pid.isdecimal() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _named(ref: ObjectRef) -> str:
     return f"{ref.checksum}-{ref.key.rpartition('/')[2]}"
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _blake).hexdigest()
 
 
 def _size(path: Path) -> int | None:

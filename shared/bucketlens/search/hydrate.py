@@ -2,53 +2,102 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from bucketlens.errors import BucketlensError, Corrupt
-from bucketlens.search.files import DISK, LocalFiles
-from bucketlens.table.manifest import ObjectRef
+from bucketlens.index.shard import CODES, COLUMNS, HEAD
+from bucketlens.search.files import DISK, DiskFull, LocalFiles
+from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
 
 SHARE = 0.9
-"""Of the disk budget: the rest is for heads, small shards and marks, so that nothing is fetched to be thrown out."""
+"""Of the disk budget: the rest is for marks and what else a view begins with, so that nothing is fetched to be thrown
+out."""
+AGAIN_S = 60.0
+"""After so long is tried again what the disk refused though it is not full, and looked again at what was corrupt."""
+KEPT_S = 600.0
+"""So long after a search of a collection the shards of another do not displace its local ones."""
 
 
-Wish = tuple[str, Sequence[ObjectRef]]
-"""The id of a shard, and its files."""
+def mapped(entry: ShardEntry) -> list[ObjectRef]:
+    """What a shard is local by. Codes, which few searches need, come with it but are not missed."""
+    return [ref for part, ref in entry.parts.items() if part not in (HEAD, CODES, COLUMNS)]
+
+
+def wanted(entry: ShardEntry) -> list[ObjectRef]:
+    """What is brought of a shard."""
+    return [entry.parts[CODES], *mapped(entry)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Why a shard is not read, by which object, and when that was seen or was last to be seen again."""
+
+    error: Corrupt
+    ref: ObjectRef
+    at: float
 
 
 class Hydrator:
     """One daemon thread that works off the newest wish, one file at a time, and ends when there is nothing to do.
 
+    Nothing is brought for which a local shard would have to go that could serve a search like the last ones
+    (``KEPT_S``): what does not fit beside those stays cold, so that the same searches again fetch nothing. A shard with
+    bytes that are twice not the manifest's is corrupt until the object is found restored, which ``forget`` is told.
+
     It holds no state that a frozen process could break: what failed because the process stood still, or was swept, is
-    left to a later wish. A shard the disk refused is not tried again. One whose bytes are twice not the manifest's is
-    remembered in ``corrupt`` and must not be searched any more.
+    left to a later wish. A shard the disk had no room for is not tried again. ``clock`` counts seconds.
     """
 
-    def __init__(self, files: LocalFiles) -> None:
+    def __init__(
+        self, files: LocalFiles, clock: Callable[[], float], forget: Callable[[str], None] = lambda key: None
+    ) -> None:
         self._files = files
-        self._wish: list[Wish] = []
+        self._clock = clock
+        self._forget = forget
+        self._wish: list[ShardEntry] = []
+        self._kept: dict[str, tuple[float, Manifest]] = {}
+        self._refused: dict[str, float] = {}
+        self._corrupt: dict[str, _Verdict] = {}
+        self._doubted: list[str] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._refused: set[str] = set()
-        self.corrupt: dict[str, Corrupt] = {}
 
-    def want(self, shards: Sequence[Wish]) -> None:
-        """Bring these local, the first first, as many as fit into the budget. Replaces the wish before; returns at
-        once."""
-        left, fitting = SHARE * self._files.budget, list[Wish]()
-        for shard in shards:
-            if shard[0] in self._refused:
-                continue
-            size = sum(ref.size for ref in shard[1])
-            if size <= left:
-                fitting.append(shard)
-                left -= size
+    def want(self, manifest: Manifest, shards: Sequence[ShardEntry]) -> None:
+        """Bring these of a manifest that was searched just now, the first first, as many as fit. Replaces the wish
+        before, if these are any; returns at once."""
+        now = self._clock()
         with self._lock:
-            self._wish = fitting
-            if fitting and (self._thread is None or not self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._work, name="hydrate", daemon=True)
-                self._thread.start()
+            kept = {name: one for name, one in self._kept.items() if now - one[0] < KEPT_S}
+            self._kept = {**kept, manifest.collection: (now, manifest)}
+        if not shards:
+            return
+        held = self._held()
+        wish = [
+            entry
+            for entry in shards
+            if self._refused.get(entry.id, now) <= now and self._fits(entry, held) and not self.verdict(entry.id)
+        ]
+        with self._lock:
+            self._wish = wish
+            self._start()
+
+    def verdict(self, id: str) -> Corrupt | None:
+        """Why a shard must not be read by range, if it is known to be corrupt. Its object is looked at again from time
+        to time when this is asked."""
+        known, now = self._corrupt.get(id), self._clock()
+        if known is None:
+            return None
+        if now - known.at >= AGAIN_S:
+            with self._lock:
+                self._corrupt[id] = _Verdict(known.error, known.ref, now)
+                self._doubted.append(id)
+                self._start()
+        error = known.error  # a new one: a raised error keeps all that the stack held
+        return Corrupt(error.message, code=error.code, value=error.value, remedy=error.remedy)
 
     def wait(self, seconds: float) -> bool:
         """Whether all that was wanted is done, after at most so long."""
@@ -58,27 +107,61 @@ class Hydrator:
             thread.join(seconds)
         return thread is None or not thread.is_alive()
 
-    def _bring(self, ref: ObjectRef) -> None:
-        """Twice if need be: the bytes may have changed on their way only."""
-        try:
-            self._files.path(ref)
-        except Corrupt:
-            self._files.path(ref)
+    def _start(self) -> None:
+        if (self._wish or self._doubted) and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._work, name="hydrate", daemon=True)
+            self._thread.start()
+
+    def _held(self) -> Mapping[str, int]:
+        """Bytes by key of what is local of all shards that are to be kept, which counts as used."""
+        with self._lock:
+            entries = [entry for _, manifest in self._kept.values() for entry in manifest.shards]
+        together = [refs for one in entries for refs in (mapped(one), [one.parts[CODES]], [one.parts[HEAD]])]
+        return {ref.key: ref.size for refs in together if self._files.holds(refs) for ref in refs}
+
+    def _fits(self, entry: ShardEntry, held: Mapping[str, int]) -> bool:
+        lacking = sum(ref.size for ref in wanted(entry) if ref.key not in held)
+        return sum(held.values()) + lacking <= SHARE * self._files.budget
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._wish:
+                doubted = self._doubted.pop() if self._doubted else None
+                entry = self._wish.pop(0) if self._wish and doubted is None else None
+                if doubted is None and entry is None:
                     self._thread = None
                     return
-                id, refs = self._wish.pop(0)
-            try:
-                for ref in refs:
-                    self._bring(ref)
-            except Corrupt as error:
-                self.corrupt[id] = error
-            except BucketlensError as error:
-                with self._lock:
+            if doubted is not None:
+                self._look_again(doubted)
+            elif entry is not None and self._fits(entry, self._held()):
+                self._bring(entry)
+
+    def _look_again(self, id: str) -> None:
+        known = self._corrupt.get(id)
+        if known is not None:
+            with suppress(BucketlensError):
+                self._files.verify(known.ref)
+                self._forget(known.ref.key)
+                self._corrupt.pop(id, None)
+
+    def _bring(self, entry: ShardEntry) -> None:
+        try:
+            for ref in wanted(entry):
+                self._bring_file(entry.id, ref)
+        except BucketlensError as error:
+            with self._lock:
+                if not isinstance(error, Corrupt):
                     self._wish = []
-                    if error.code == DISK:
-                        self._refused.add(id)
+                if error.code == DISK:
+                    self._refused[entry.id] = math.inf if isinstance(error, DiskFull) else self._clock() + AGAIN_S
+
+    def _bring_file(self, id: str, ref: ObjectRef) -> None:
+        """Twice if need be: the bytes may have changed on their way only."""
+        try:
+            try:
+                self._files.path(ref)
+            except Corrupt:
+                self._files.path(ref)
+        except Corrupt as error:
+            self._corrupt[id] = _Verdict(error, ref, self._clock())
+            raise

@@ -41,16 +41,17 @@ def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: boo
     Raises SnapshotGone, Corrupt, Retryable.
     """
     entries = view.snapshot.manifest.shards
-    view.reach.check(entries)
     split = _Split.of(view, filter, exact=exact)
+    opened = [number for number in split.cold if number not in split.pruned]
+    view.reach.check([entries[number] for number in opened])
     wanted = Wanted(query, filter, k)
     try:
         found = _search(view, split, wanted, exact=exact, known=False)
     except Unsettled:
         found = _search(view, split, wanted, exact=exact, known=True)
-    opened = [number for number in split.cold if number not in split.pruned]
     near = {number: float(np.max(view.shards[number][0].head.closeness(query))) for number in opened}
-    view.reach.bring([entries[number] for number in sorted(near, key=lambda number: -near[number])])
+    searched = [*sorted(near, key=lambda number: -near[number]), *(set(split.local) - split.pruned)]
+    view.reach.bring(view.snapshot.manifest, [entries[number] for number in searched])
     pruned, cold = (tuple(entries[number].id for number in numbers) for numbers in (sorted(split.pruned), opened))
     return Searched(tuple(found), pruned, cold)
 

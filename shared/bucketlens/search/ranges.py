@@ -75,6 +75,12 @@ class Ranges:
         self._remember({piece: found[piece] for piece in missing})
         return [found[piece] for piece in pieces]
 
+    def forget(self, key: str) -> None:
+        """Remember no piece of an object that turned out to be other than it should have been."""
+        with self._lock:
+            for piece in [piece for piece in self._held if piece.key == key]:
+                self._size -= len(self._held.pop(piece))
+
     def _get(self, wanted: Piece) -> bytes:
         try:
             body = self._store.get(wanted.key, ByteRange(wanted.start, wanted.end)).body

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
+from typing import TypeVar
 
-from bucketlens.errors import Corrupt
 from bucketlens.index.masks import Masks
-from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
-from bucketlens.search.files import LocalFiles
-from bucketlens.search.hydrate import Hydrator
+from bucketlens.index.shard import COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
+from bucketlens.search.files import DiskFull, LocalFiles
+from bucketlens.search.hydrate import Hydrator, mapped, wanted
 from bucketlens.search.ranges import MEMORY, Piece, Ranges
-from bucketlens.table.manifest import ObjectRef, ShardEntry
+from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
+
+T = TypeVar("T")
 
 COLD_FROM = 4_096
 """Shards of fewer rows are brought local before they are searched: that is a few requests in one round."""
@@ -31,19 +34,22 @@ class Reach:
     def open(self, entry: ShardEntry) -> Shard:
         """The shard, whose files are brought local by use and let go of when they are removed."""
         parts = entry.parts
-        shard = Shard(
-            entry.id,
-            parts,
-            lambda part: self.files.path(parts[part]),
-            self.masks,
-            lambda part: self.files.holds([parts[part]]),
-        )
-        self.files.used_by(shard, [*self._mapped(entry), parts[CODES]])
+
+        def read(part: str, mapped: Callable[[Path], T]) -> T:
+            try:
+                return self.files.opened(parts[part], mapped)
+            except DiskFull as error:
+                size = sum(ref.size for ref in wanted(entry))
+                message = f"{error.message} It is of a shard that takes {size:,} bytes there."
+                raise DiskFull(message, value=error.value, remedy=error.remedy) from error
+
+        shard = Shard(entry.id, parts, read, self.masks, lambda part: self.files.holds([parts[part]]))
+        self.files.used_by(shard, wanted(entry))
         return shard
 
     def local(self, entry: ShardEntry) -> bool:
         """Whether the shard is searched where it is mapped: it is there, or so small that it is brought."""
-        return entry.rows < self.cold_from or self.files.holds(self._mapped(entry))
+        return entry.rows < self.cold_from or self.files.holds(mapped(entry))
 
     def first(self, entry: ShardEntry) -> list[ObjectRef]:
         """What is read with the log, before it is known what is asked: the head, or all that is mapped if little."""
@@ -70,18 +76,15 @@ class Reach:
         return 1 + len(refs), sum(ref.size for ref in refs)
 
     def check(self, entries: Sequence[ShardEntry]) -> None:
-        """Raises Corrupt when one of these is known to be."""
+        """Raises Corrupt when one of these, which are to be read by range, is known to be."""
+        for entry in entries:
+            known = self.hydrator.verdict(entry.id) if self.hydrator is not None else None
+            if known is not None:
+                raise known
+
+    def bring(self, manifest: Manifest, searched: Sequence[ShardEntry]) -> None:
+        """What these shards of a manifest lack on the disk is brought in the background, the first first, if that is
+        done here: all of one that is not local, or codes."""
         if self.hydrator is not None:
-            for entry in entries:
-                known = self.hydrator.corrupt.get(entry.id)
-                if known is not None:  # a new one: a raised error keeps all that the stack held
-                    raise Corrupt(known.message, code=known.code, value=known.value, remedy=known.remedy)
-
-    def bring(self, entries: Sequence[ShardEntry]) -> None:
-        """Bring shards local in the background, the first first, if that is done here."""
-        if self.hydrator is not None and entries:
-            self.hydrator.want([(entry.id, [entry.parts[CODES], *self._mapped(entry)]) for entry in entries])
-
-    def _mapped(self, entry: ShardEntry) -> list[ObjectRef]:
-        """What a shard is local by. Codes, which few searches need, come with it but are not missed."""
-        return [ref for part, ref in entry.parts.items() if part not in (HEAD, CODES, COLUMNS)]
+            large = [entry for entry in searched if entry.rows >= self.cold_from]
+            self.hydrator.want(manifest, [entry for entry in large if not self.files.holds(wanted(entry))])

@@ -168,7 +168,8 @@ class Views:
     ) -> None:
         self._store = Metered(store)
         self._files = files
-        self.reach = Reach(files, Ranges(self._store), Hydrator(files) if hydrate else None, cold_from)
+        ranges = Ranges(self._store)
+        self.reach = Reach(files, ranges, Hydrator(files, clock, ranges.forget) if hydrate else None, cold_from)
         self._threads = threads
         self._max_staleness_s = max_staleness_s
         self._clock = clock
@@ -255,10 +256,10 @@ class Views:
             raise SnapshotGone("A log segment was swept while it was being read.", value=key) from error
 
     def _map_segment(self, ref: ObjectRef) -> Contents:
-        return segment.map_file(self._files.path(ref))
+        return self._files.opened(ref, segment.map_file)
 
     def _read_matrix(self, ref: ObjectRef) -> Matrix:
-        return unpack_matrix(self._files.path(ref).read_bytes(), ref.key)
+        return self._files.opened(ref, lambda path: unpack_matrix(path.read_bytes(), ref.key))
 
     def _open_shards(self, manifest: Manifest, known: Mapping[str, Shard]) -> dict[str, Shard]:
         return {entry.id: known.get(entry.id) or self.reach.open(entry) for entry in manifest.shards}
@@ -267,6 +268,6 @@ class Views:
         if earlier and earlier.snapshot.manifest.shards[number : number + 1] == (entry,):
             return earlier.shards[number][1]
         dead = np.zeros(entry.rows, dtype=bool)
-        if entry.deletes is not None:
-            dead[unpack_deletes(self._files.path(entry.deletes).read_bytes(), entry.deletes.key)] = True
+        if (ref := entry.deletes) is not None:
+            dead[self._files.opened(ref, lambda path: unpack_deletes(path.read_bytes(), ref.key))] = True
         return dead
