@@ -21,7 +21,7 @@ from bucketlens.handlers.query import handler
 from bucketlens.pipelines.compact import Compact, compact
 from bucketlens.pipelines.query import QueryTools
 from bucketlens.search.fuse import fuse
-from bucketlens.search.parts import search_view
+from bucketlens.search.searched import search_view
 from bucketlens.settings import Settings
 from tests.bench.command import show, sized
 from tests.bench.folder import FolderStore, append, bury, reader

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from bucketlens.filters import ALWAYS, Filter, parse
 from bucketlens.search.fuse import fuse
-from bucketlens.search.parts import search_view
 from bucketlens.search.plan import EXACT_FILTERED_BELOW
+from bucketlens.search.searched import search_view
 from tests.bench.command import over_data
 from tests.bench.data import CACHE, Data, load
 from tests.bench.truth import K

@@ -16,7 +16,7 @@ from rich.table import Table
 from bucketlens.filters import ALWAYS
 from bucketlens.handlers.query import handler
 from bucketlens.search.fuse import fuse
-from bucketlens.search.parts import search_view
+from bucketlens.search.searched import search_view
 from tests.bench.command import over_data
 from tests.bench.data import CACHE, Data, load
 from tests.bench.truth import K, recall, truth

@@ -22,8 +22,8 @@ from bucketlens.search import cold
 from bucketlens.search.budget import Budget
 from bucketlens.search.cold import candidates
 from bucketlens.search.fuse import fuse
-from bucketlens.search.parts import search_view
 from bucketlens.search.rounds import Asking, side_by_side
+from bucketlens.search.searched import search_view
 from bucketlens.store.memory import MemoryStore
 
 

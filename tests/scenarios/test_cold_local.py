@@ -15,8 +15,8 @@ from bucketlens.errors import Corrupt
 from bucketlens.filters import parse
 from bucketlens.search.files import DiskFull, SnapshotGone
 from bucketlens.search.hydrate import AGAIN_S, KEPT_S, SHARE, wanted
-from bucketlens.search.parts import search_view
 from bucketlens.search.plan import Path as SearchPath
+from bucketlens.search.searched import search_view
 from bucketlens.search.view import Views
 from bucketlens.store.forward import Forwarding
 from bucketlens.store.protocol import Blob, ByteRange

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.errors import Corrupt
-from bucketlens.index.block import Halves, Vectors
+from bucketlens.index.arrays import Halves
+from bucketlens.index.block import Vectors
 
 FORMAT = 1
 """Format number of every Arrow file of the index. A reader refuses any other."""

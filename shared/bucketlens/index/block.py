@@ -16,10 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.index import columns
+from bucketlens.index.arrays import Halves, Mask
 from bucketlens.records import Kind, Metadata, Rejection, Row, Sequencer
-
-Halves = npt.NDArray[np.float16]
-Mask = npt.NDArray[np.bool_]
 
 
 class Vectors(Protocol):

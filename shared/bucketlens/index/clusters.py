@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves, Vectors
+from bucketlens.index.arrays import Halves
+from bucketlens.index.block import Vectors
 
 ROWS_PER_CLUSTER = 250
 """About 250 x 64 bytes of codes are one ranged read of 16 KB, below which the latency of a read is all its cost."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves, Mask
+from bucketlens.index.arrays import Halves, Mask
 from bucketlens.index.codes import AT_ONCE, BITS, Words, words_asked
 from bucketlens.records import Vector
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves
-from bucketlens.index.vectors import Numbers
+from bucketlens.index.arrays import Halves, Numbers
 from bucketlens.records import Vector
 
 MAX_BYTES = 64

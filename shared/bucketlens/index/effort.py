@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves
+from bucketlens.index.arrays import Halves, Numbers
 from bucketlens.index.clusters import unit
-from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
 STRANGERS = 256

@@ -11,7 +11,8 @@ import pyarrow as pa  # noqa: TID251
 import pyarrow.compute as pc  # noqa: TID251
 
 from bucketlens.index import columns
-from bucketlens.index.block import Block, Halves, Vectors
+from bucketlens.index.arrays import Halves
+from bucketlens.index.block import Block, Vectors
 
 _WINDOW = 65_536
 """Rows whose metadata are in memory at once: about 30 MB of a usual image's. Every window passes over all sources."""

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from usearch.index import Index  # noqa: TID251
 
-from bucketlens.index.block import Halves
+from bucketlens.index.arrays import Halves, Numbers
 from bucketlens.index.effort import strangers
 from bucketlens.index.rounded import Asked, to_int8, turn
 from bucketlens.index.slots import Bytes, foreign, map_bytes, rows_by_slot, sort_by_key
-from bucketlens.index.vectors import Numbers
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.errors import Corrupt
 from bucketlens.index import arrow
+from bucketlens.index.arrays import Mask
 from bucketlens.index.arrow import ROWS_PER_BATCH, Span
-from bucketlens.index.block import Mask
 from bucketlens.index.codes import Coding
 from bucketlens.index.effort import Effort
 from bucketlens.index.fields import Place

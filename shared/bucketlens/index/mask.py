@@ -12,10 +12,9 @@ import pyarrow as pa  # noqa: TID251
 import pyarrow.compute as pc  # noqa: TID251
 
 from bucketlens.filters import Among, And, Compare, Filter, Not, Op, Operand, Or, Present
+from bucketlens.index.arrays import Mask
 from bucketlens.index.columns import OWN, Type, arrow_type, column_name, sought
 from bucketlens.index.ordered import Bound, Ordered, Stretch
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _Test: TypeAlias = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
+from bucketlens.index.arrays import Mask
 from bucketlens.index.block import filterable
-from bucketlens.index.mask import Mask, Orders, evaluate, few_passing
+from bucketlens.index.mask import Orders, evaluate, few_passing
 from bucketlens.index.ordered import Ordered
 from bucketlens.index.remembered import Name, Remembered
 from bucketlens.index.rounded import Rounded

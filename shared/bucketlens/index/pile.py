@@ -13,11 +13,11 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import columns
-from bucketlens.index.block import Block, Halves, Mask, keys_of
+from bucketlens.index.arrays import Halves, Mask, Numbers
+from bucketlens.index.block import Block, keys_of
 from bucketlens.index.coded import Coded
 from bucketlens.index.codes import Bits, signs, words_of, words_wide
 from bucketlens.index.masks import Passing
-from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
 _GROWN = 1.25

@@ -14,10 +14,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.vectors import Numbers, cosines_among, inner_products, kth_highest, squares
+from bucketlens.index.arrays import Numbers
+from bucketlens.index.vectors import cosines_among, inner_products, kth_highest, squares
 from bucketlens.records import Vector
 
-Bytes = npt.NDArray[np.int8]
+Forms = npt.NDArray[np.int8]
+"""Rounded rows, (n, d), or one, (d,)."""
 
 _KERNEL_ERROR = 3e-6
 """Ten times what a test finds of the cosines of int8 rows, the kernel's and the graph's."""
@@ -34,7 +36,7 @@ class Asked:
     vector: Vector
 
     @cached_property
-    def rounded(self) -> Bytes:
+    def rounded(self) -> Forms:
         """(d,) int8."""
         return query_int8(self.vector)
 
@@ -57,7 +59,7 @@ class Rounded:
     """(n, d) int8 rows, mapped or not, each within ``angle`` radians of the row it stands for. ``inverse`` (n,) is one
     over their lengths, where that was reckoned: products are had in half the time of cosines."""
 
-    rows: Bytes
+    rows: Forms
     angle: float
     inverse: npt.NDArray[np.float32] | None = None
 
@@ -116,20 +118,20 @@ class Rounded:
         return math.cos(min(math.pi, farthest)) - 2 * _KERNEL_ERROR
 
 
-def to_int8(rows: npt.NDArray[np.floating]) -> Bytes:
+def to_int8(rows: npt.NDArray[np.floating]) -> Forms:
     """(n, d) rows, each scaled so that its largest component is +-127."""
     wide = rows.astype(np.float32)
     peaks = np.abs(wide).max(axis=1, keepdims=True)
     return np.asarray(np.round(wide / np.maximum(peaks, _LEAST) * _PEAK), dtype=np.int8)
 
 
-def query_int8(query: Vector) -> Bytes:
+def query_int8(query: Vector) -> Forms:
     """The same of one vector (d,), in half the time."""
     peak = max(float(np.abs(query).max()), _LEAST)
     return np.asarray(np.rint(query * np.float32(_PEAK / peak)), dtype=np.int8)
 
 
-def turn(rows: npt.NDArray[np.floating], rounded: Bytes) -> float:
+def turn(rows: npt.NDArray[np.floating], rounded: Forms) -> float:
     """The largest angle between rows (n, d) and their rounded forms, in radians; 0 for rows of zeros.
 
     The distance of a row to the line of its form is at most that to the form scaled back: that over the length is no

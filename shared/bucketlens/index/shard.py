@@ -15,7 +15,8 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Filter
 from bucketlens.index import arrow, codes, fields, graph
-from bucketlens.index.block import Halves, Vectors, filterable, keys_at, sequencers_at
+from bucketlens.index.arrays import Halves, Numbers
+from bucketlens.index.block import Vectors, filterable, keys_at, sequencers_at
 from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
@@ -25,7 +26,6 @@ from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
-from bucketlens.index.vectors import Numbers
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 ROWS, VECTORS, CODES = "rows.arrow", "vectors.arrow", "codes.arrow"

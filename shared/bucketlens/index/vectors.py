@@ -10,10 +10,8 @@ import numkong  # noqa: TID251
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Halves
+from bucketlens.index.arrays import Halves, Numbers
 from bucketlens.records import Vector
-
-Numbers = npt.NDArray[np.int64]
 
 SUMMING_ERROR = 1e-4
 """What the kernels' own sums may be off by; a test finds no more than a third of it."""

@@ -19,7 +19,7 @@ from bucketlens.records import Kind, Metadata, Rejection, Vector
 from bucketlens.search.files import DISK, SnapshotGone
 from bucketlens.search.fuse import fuse
 from bucketlens.search.meter import Spent, metered
-from bucketlens.search.parts import Searched, explanation, search_view
+from bucketlens.search.searched import Searched, explanation, search_view
 from bucketlens.search.view import View, Views
 from bucketlens.settings import Settings
 from bucketlens.store.protocol import Images

@@ -22,7 +22,7 @@ from bucketlens import keys
 from bucketlens.errors import Conflict, Exists, InvalidRequest, Retryable
 from bucketlens.index import shard as shards
 from bucketlens.index.adapter import pack_matrix
-from bucketlens.index.block import Halves
+from bucketlens.index.arrays import Halves
 from bucketlens.index.shard import Shard
 from bucketlens.pipelines.compact import Compact
 from bucketlens.pipelines.writer import building, mapped

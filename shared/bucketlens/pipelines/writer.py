@@ -14,7 +14,8 @@ import numpy as np
 from bucketlens import keys
 from bucketlens.errors import Exists, Retryable
 from bucketlens.index import segment, shard
-from bucketlens.index.block import Block, Mask
+from bucketlens.index.arrays import Mask
+from bucketlens.index.block import Block
 from bucketlens.index.gather import Gathered
 from bucketlens.index.head import map_head
 from bucketlens.records import ModelIdentity

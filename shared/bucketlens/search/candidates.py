@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bucketlens.index.arrays import Numbers, Scores
 from bucketlens.index.codes import estimates
 from bucketlens.index.effort import PROBES
 from bucketlens.index.vectors import best, exact_cosines, kth_highest
 from bucketlens.records import Vector
 from bucketlens.search.budget import CELL_ROWS
-from bucketlens.search.packing import Numbers, Spans
-from bucketlens.search.remote import Rows, Scores, Sought
+from bucketlens.search.packing import Spans
+from bucketlens.search.remote import Sought
 
 
 class Stretch(NamedTuple):
@@ -48,7 +49,7 @@ class Guesses(NamedTuple):
     """Matching rows ``rows`` of shards ``files`` with ``scores`` that are near their cosines."""
 
     files: Numbers
-    rows: Rows
+    rows: Numbers
     scores: Scores
 
     def first(self, count: int) -> Guesses:
@@ -116,7 +117,7 @@ def by_code(sought: Sequence[Sought], query: Vector, read: Iterable[Stretch]) ->
 def score(sought: Sequence[Sought], query: Vector, read: Iterable[Stretch]) -> None:
     """The cosines of the matching rows among those whose vectors were read: best first, ties in the order of the
     rows."""
-    rows: list[list[Rows]] = [[np.zeros(0, np.int64)] for _ in sought]
+    rows: list[list[Numbers]] = [[np.zeros(0, np.int64)] for _ in sought]
     scores: list[list[Scores]] = [[np.zeros(0, np.float32)] for _ in sought]
     for number, first, body in read:
         one = sought[number]

@@ -13,7 +13,7 @@ import numpy as np
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index import fields
-from bucketlens.index.block import Mask
+from bucketlens.index.arrays import Mask
 from bucketlens.index.fields import Place
 from bucketlens.index.mask import evaluate
 from bucketlens.index.shard import CODES, COLUMNS, VECTORS

@@ -8,11 +8,12 @@ from itertools import compress
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Mask, keys_at, sequencers_at
+from bucketlens.index.arrays import Mask, Numbers
+from bucketlens.index.block import keys_at, sequencers_at
 from bucketlens.index.shard import KEYS, Shard, key_hashes
 from bucketlens.records import Sequencer
 from bucketlens.search.ranges import Piece, Ranges
-from bucketlens.search.remote import Cold, Rows, batch_pieces, batches_of, key_pieces, rows_of
+from bucketlens.search.remote import Cold, batch_pieces, batches_of, key_pieces, rows_of
 from bucketlens.table.log import Log
 from bucketlens.table.settle import Settled, settle
 
@@ -62,7 +63,7 @@ class KeySearch:
             return [piece for hashed in wanted.tolist() for piece in key_pieces(self._cold, hashed)]
         return [self._cold.piece(KEYS, span) for span in (outline.hash_span(whole), outline.number_span(whole))]
 
-    def versions(self, rows: Rows) -> list[Sequencer]:
+    def versions(self, rows: Numbers) -> list[Sequencer]:
         """The versions of rows that were found."""
         return [self._versions[row] for row in rows.tolist()]
 
@@ -70,7 +71,7 @@ class KeySearch:
         said = self._said.get(key) if self._said is not None else None
         return said is not None and newest < said.sequencer
 
-    def _read(self, keys: Collection[str], rows: Rows) -> dict[str, int]:
+    def _read(self, keys: Collection[str], rows: Numbers) -> dict[str, int]:
         """Which of these rows, ascending, have one of the keys."""
         batches = batches_of(self._cold, rows)
         bodies = self._ranges.read(batch_pieces(self._cold, batches))

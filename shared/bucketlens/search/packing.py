@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bucketlens.index.arrays import Numbers
+
 GAP = 128 * 1024
 """Bytes between two spans of a file that are read along rather than asked for apart: what comes in about a
 millisecond."""
@@ -18,8 +20,6 @@ MOST = 2**20
 """Bytes after which the next span is asked for apart: one connection brings so many in about ten milliseconds."""
 MANY = 2**31
 """More requests than any plan has."""
-
-Numbers = npt.NDArray[np.int64]
 
 _APART = 2**50
 """More bytes than a file has."""

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
-from bucketlens.index.block import Block, Halves, Mask
+from bucketlens.index.arrays import Halves, Mask, Numbers
+from bucketlens.index.block import Block
 from bucketlens.index.codes import Bits
 from bucketlens.index.effort import Effort
 from bucketlens.index.graph import Graph
 from bucketlens.index.head import Head
 from bucketlens.index.masks import Passing
 from bucketlens.index.rounded import Asked, Rounded
-from bucketlens.index.vectors import Numbers
 from bucketlens.records import Vector
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from bucketlens.index.arrays import Mask, Numbers, Scores
 from bucketlens.index.arrow import read_batch
-from bucketlens.index.block import Mask
 from bucketlens.index.columns import unify
 from bucketlens.index.head import Head
 from bucketlens.index.shard import CODES, KEYS, ROWS, Shard
@@ -20,9 +19,6 @@ from bucketlens.table.manifest import ShardEntry
 
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
-
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +56,13 @@ class Sought:
     mask: Mask
     matched: int
     choice: Choice
-    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    rows: Numbers = field(default_factory=lambda: np.zeros(0, np.int64))
     scores: Scores = field(default_factory=lambda: np.zeros(0, np.float32))
     scanned: int = 0
     blocks: dict[int, bytes] = field(default_factory=dict)
 
 
-def batches_of(cold: Cold, rows: Rows) -> list[int]:
+def batches_of(cold: Cold, rows: Numbers) -> list[int]:
     """The record batches that hold these rows, each once, in the order of the rows."""
     return list(dict.fromkeys(cold.head.outline.batch_of(rows).tolist()))
 
@@ -83,7 +79,7 @@ def key_pieces(cold: Cold, hashed: int) -> list[Piece]:
     return [cold.piece(KEYS, outline.hash_span(places)), cold.piece(KEYS, outline.number_span(places))]
 
 
-def rows_of(cold: Cold, rows: Rows, blocks: Mapping[int, bytes]) -> pa.Table:
+def rows_of(cold: Cold, rows: Numbers, blocks: Mapping[int, bytes]) -> pa.Table:
     """Keys and metadata of the rows, ascending, out of their record batches."""
     outline = cold.head.outline
     batches = outline.batch_of(rows)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
+from bucketlens.index.arrays import Mask, Numbers, Scores
 from bucketlens.index.arrow import Span
-from bucketlens.index.block import Mask
 from bucketlens.index.rounded import Asked
-from bucketlens.index.vectors import Numbers, cosines_among, ranked
+from bucketlens.index.vectors import cosines_among, ranked
 from bucketlens.records import Vector
 from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import (
@@ -27,7 +27,7 @@ from bucketlens.search.plan import (
     enough,
     wider,
 )
-from bucketlens.search.sift import Cosines, sift
+from bucketlens.search.sift import sift
 
 _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
@@ -119,7 +119,7 @@ def _compared(matching: Matching, asked: Asked, k: int, choice: Choice, least: f
     if apart is None:
         return _search(matching, asked, k, Choice(Path.EXACT, "codes are not local"))
 
-    def score(rows: Numbers) -> Cosines:
+    def score(rows: Numbers) -> Scores:
         if rounded is not None:
             return rounded.cosines(asked, rows)
         return cosines_among(asked.vector.astype(np.float16), source.vectors, rows)

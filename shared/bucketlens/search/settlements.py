@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bucketlens.index.block import Mask
+from bucketlens.index.arrays import Mask
 from bucketlens.index.shard import Shard
 from bucketlens.search.part import Part
 from bucketlens.table.log import Log
@@ -15,7 +15,7 @@ _KEPT = 4
 """Sets of shards for which is remembered what counts: while shards become local one by one and are removed again, each
 search may see another set, and each set knows of every row whether it counts."""
 
-Numbers = tuple[int, ...]
+Places = tuple[int, ...]
 """Places of shards in the manifest, ascending."""
 
 Among = tuple[Settled, tuple[Part, ...]]
@@ -31,10 +31,10 @@ class Settlements:
 
     log: Log
     shards: tuple[tuple[Shard, Mask], ...]
-    before: Mapping[Numbers, Among] = field(default_factory=dict)
-    _known: dict[Numbers, Among] = field(default_factory=dict)
+    before: Mapping[Places, Among] = field(default_factory=dict)
+    _known: dict[Places, Among] = field(default_factory=dict)
 
-    def among(self, asked: Numbers) -> Among:
+    def among(self, asked: Places) -> Among:
         """What counts as far as these shards tell, ``dead`` in their order."""
         found = self._known.get(asked)
         if found is None:
@@ -44,11 +44,11 @@ class Settlements:
         return found
 
     @property
-    def last(self) -> Mapping[Numbers, Among]:
+    def last(self) -> Mapping[Places, Among]:
         """What was settled last, for the log that grows out of this one."""
         return _last({**self.before, **self._known})
 
-    def _settled(self, asked: Numbers) -> Among:
+    def _settled(self, asked: Places) -> Among:
         pairs, before = [self.shards[number] for number in asked], self.before.get(asked)
         settled = settle(self.log, pairs, before[0].against if before else None)
         same = self._parts()
@@ -72,5 +72,5 @@ def logged(log: Log, settled: Settled) -> Part:
     return Part("log", log.images, settled.images, log.images.near)
 
 
-def _last(settled: Mapping[Numbers, Among]) -> dict[Numbers, Among]:
+def _last(settled: Mapping[Places, Among]) -> dict[Places, Among]:
     return dict(list(settled.items())[-_KEPT:])

@@ -11,13 +11,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from bucketlens.index.arrays import Numbers, Scores
 from bucketlens.index.codes import Bits
-from bucketlens.index.vectors import Numbers, kth_highest
+from bucketlens.index.vectors import kth_highest
 
-Cosines = npt.NDArray[np.float32]
-Score = Callable[[Numbers], Cosines]
+Score = Callable[[Numbers], Scores]
 """The cosines of the query to the rows of these numbers, ascending."""
 
 FIRST, FIRST_PER_HIT = 2_000, 20
@@ -29,7 +28,7 @@ centres 0.998 in 4,400; without any structure 1.000 in 31,000; and 0.998 in near
 as one over the root of their number: signs tell little there."""
 
 
-def sift(score: Score, rows: Numbers, apart: Bits, k: int, least: float | None = None) -> tuple[Numbers, Cosines]:
+def sift(score: Score, rows: Numbers, apart: Bits, k: int, least: float | None = None) -> tuple[Numbers, Scores]:
     """Those of the rows, (n,) ascending, that are so many bits ``apart`` from the query, that were scored because they
     may be among the k nearest (and come up to ``least``), and their cosines: all, where more than half would be."""
     first = max(FIRST, FIRST_PER_HIT * k)
@@ -47,7 +46,7 @@ def sift(score: Score, rows: Numbers, apart: Bits, k: int, least: float | None =
     return np.concatenate([near, more]), np.concatenate([cosines, score(more)])
 
 
-def _reach(apart: Bits, cosines: Cosines, kth: float, counts: Numbers, missed: float) -> int:
+def _reach(apart: Bits, cosines: Scores, kth: float, counts: Numbers, missed: float) -> int:
     """The least number of bits beyond which no more than so many rows are expected to reach the k-th cosine: of
     ``counts`` (bits,), given the ``cosines`` (n,) of rows that far ``apart``."""
     bits = apart.astype(np.float64)

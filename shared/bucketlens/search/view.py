@@ -15,7 +15,8 @@ from bucketlens.errors import NotFound
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index import segment
 from bucketlens.index.adapter import unpack_matrix
-from bucketlens.index.block import Halves, Mask, keys_at, rejection_at, sequencer_at
+from bucketlens.index.arrays import Halves, Mask
+from bucketlens.index.block import keys_at, rejection_at, sequencer_at
 from bucketlens.index.fields import looked_at
 from bucketlens.index.segment import Contents
 from bucketlens.index.shard import Shard, key_hashes, unpack_deletes

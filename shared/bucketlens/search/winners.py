@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from bucketlens.index.block import Block, Halves, key_at, sequencer_at
+from bucketlens.index.arrays import Halves, Numbers, Scores
+from bucketlens.index.block import Block, key_at, sequencer_at
 from bucketlens.index.shard import VECTORS, key_hashes
 from bucketlens.index.vectors import TIES
 from bucketlens.search.budget import HITS
 from bucketlens.search.part import HeldRows, Part
 from bucketlens.search.ranges import Ranges
-from bucketlens.search.remote import Cold, Rows, Sought, batch_pieces, batches_of, key_pieces, rows_of
+from bucketlens.search.remote import Cold, Sought, batch_pieces, batches_of, key_pieces, rows_of
 from bucketlens.search.rounds import Asking
 from bucketlens.search.scan import Found
 from bucketlens.table.log import Said
@@ -114,7 +114,7 @@ def find_cold(shards: Sequence[Cold], key: str, ranges: Ranges) -> Iterator[tupl
             yield table, 0, np.frombuffer(halves, np.float16).reshape(1, -1)
 
 
-def _with_equals(sought: Sequence[Sought], which: Rows, rows: Rows, scores: npt.NDArray[np.float32], taken: int) -> int:
+def _with_equals(sought: Sequence[Sought], which: Numbers, rows: Numbers, scores: Scores, taken: int) -> int:
     """So many of these hits, best first, and those that equal the last: which of them count, their keys decide. But no
     more of those than lie in as many record batches as are kept in the budget."""
     end = taken
@@ -130,13 +130,13 @@ def _with_equals(sought: Sequence[Sought], which: Rows, rows: Rows, scores: npt.
     return end
 
 
-def _alive(cold: Cold, hashed: int, hashes: bytes, numbers: bytes) -> Rows:
+def _alive(cold: Cold, hashed: int, hashes: bytes, numbers: bytes) -> Numbers:
     """Counting rows whose key has this hash, ascending, out of the bytes of ``key_pieces``."""
-    rows: Rows = np.sort(np.frombuffer(numbers, "<u4")[np.frombuffer(hashes, "<u8") == hashed].astype(np.int64))
+    rows: Numbers = np.sort(np.frombuffer(numbers, "<u4")[np.frombuffer(hashes, "<u8") == hashed].astype(np.int64))
     return np.asarray(rows[cold.alive[rows]])
 
 
-def _read(sought: Sequence[Sought], picked: Sequence[Rows]) -> Asking[None]:
+def _read(sought: Sequence[Sought], picked: Sequence[Numbers]) -> Asking[None]:
     """The record batches of the picked rows that were not read yet."""
     missing = [
         (one, batch)
@@ -150,7 +150,7 @@ def _read(sought: Sequence[Sought], picked: Sequence[Rows]) -> Asking[None]:
             one.blocks[batch] = body
 
 
-def _found(one: Sought, rows: Rows, said: Mapping[str, Said]) -> Found:
+def _found(one: Sought, rows: Numbers, said: Mapping[str, Said]) -> Found:
     """The shard's rows among the best that count, with their keys and metadata in memory."""
     table = rows_of(one.cold, rows, one.blocks)
     counts = np.array([_counts(table, position, said) for position in range(len(rows))], dtype=bool)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bucketlens.index import columns
-from bucketlens.index.block import Block, Mask, identities, kind_at, sequencer_at
+from bucketlens.index.arrays import Mask
+from bucketlens.index.block import Block, identities, kind_at, sequencer_at
 from bucketlens.index.pile import Pile
 from bucketlens.records import Kind, Sequencer
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from bucketlens.index.block import Block, Mask, rejection_at, stamped
+from bucketlens.index.arrays import Mask
+from bucketlens.index.block import Block, rejection_at, stamped
 from bucketlens.index.columns import unify
 from bucketlens.index.gather import Gathered
 from bucketlens.index.shard import Shard

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bucketlens.index.block import Mask
+from bucketlens.index.arrays import Mask
 from bucketlens.index.shard import key_hashes
 from bucketlens.records import Kind, Sequencer
 from bucketlens.table.log import Log, Said

@@ -27,7 +27,7 @@ from bucketlens.pipelines.query import QueryTools, search
 from bucketlens.queries import ByVector, Query
 from bucketlens.records import Kind, ModelIdentity, Row, Sequencer
 from bucketlens.search.fuse import fuse
-from bucketlens.search.parts import search_view
+from bucketlens.search.searched import search_view
 from bucketlens.table.policy import MAX_SHARD_ROWS
 from tests.bench.mixture import Floats
 from tests.bench.origin import Origin

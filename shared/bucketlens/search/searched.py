@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bucketlens.filters import ALWAYS, Filter
-from bucketlens.index.block import Mask
+from bucketlens.index.arrays import Mask
 from bucketlens.index.stats import possible
 from bucketlens.records import Vector
 from bucketlens.search.cold import Wanted, search_cold
