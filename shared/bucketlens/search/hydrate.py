@@ -18,8 +18,9 @@ SHARE = 0.9
 out."""
 AGAIN_S = 60.0
 """After so long is tried again what the disk refused though it is not full, and looked again at what was corrupt."""
-KEPT_S = 600.0
-"""So long after a search of a collection the shards of another do not displace its local ones."""
+KEPT_S, NOTED_S = 600.0, 1.0
+"""So long after a search of a collection the shards of another do not displace its local ones; and how exactly that is
+noted."""
 
 
 def mapped(entry: ShardEntry) -> list[ObjectRef]:
@@ -70,9 +71,11 @@ class Hydrator:
         """Bring these of a manifest that was searched just now, the first first, as many as fit. Replaces the wish
         before, if these are any; returns at once."""
         now = self._clock()
-        with self._lock:
-            kept = {name: one for name, one in self._kept.items() if now - one[0] < KEPT_S}
-            self._kept = {**kept, manifest.collection: (now, manifest)}
+        seen, known = self._kept.get(manifest.collection, (-math.inf, None))
+        if known is not manifest or now - seen > NOTED_S:
+            with self._lock:
+                kept = {name: one for name, one in self._kept.items() if now - one[0] < KEPT_S}
+                self._kept = {**kept, manifest.collection: (now, manifest)}
         if not shards:
             return
         held = self._held()

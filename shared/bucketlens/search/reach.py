@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bucketlens.index.masks import Masks
-from bucketlens.index.shard import COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
+from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Shard
 from bucketlens.search.files import DiskFull, LocalFiles
 from bucketlens.search.hydrate import Hydrator, mapped, wanted
 from bucketlens.search.ranges import MEMORY, Piece, Ranges
@@ -82,9 +82,10 @@ class Reach:
             if known is not None:
                 raise known
 
-    def bring(self, manifest: Manifest, searched: Sequence[ShardEntry]) -> None:
-        """What these shards of a manifest lack on the disk is brought in the background, the first first, if that is
-        done here: all of one that is not local, or codes."""
+    def bring(self, manifest: Manifest, cold: Sequence[ShardEntry], local: Sequence[ShardEntry]) -> None:
+        """What these searched shards of a manifest lack on the disk is brought in the background, the first first, if
+        that is done here: all of the cold ones, codes of the others."""
         if self.hydrator is not None:
-            large = [entry for entry in searched if entry.rows >= self.cold_from]
-            self.hydrator.want(manifest, [entry for entry in large if not self.files.holds(wanted(entry))])
+            large = [entry for entry in local if entry.rows >= self.cold_from]
+            lacking = [entry for entry in large if not self.files.holds([entry.parts[CODES]])]
+            self.hydrator.want(manifest, [*cold, *lacking])

@@ -50,8 +50,9 @@ def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: boo
     except Unsettled:
         found = _search(view, split, wanted, exact=exact, known=True)
     near = {number: float(np.max(view.shards[number][0].head.closeness(query))) for number in opened}
-    searched = [*sorted(near, key=lambda number: -near[number]), *(set(split.local) - split.pruned)]
-    view.reach.bring(view.snapshot.manifest, [entries[number] for number in searched])
+    nearest = [entries[number] for number in sorted(near, key=lambda number: -near[number])]
+    local = [entries[number] for number in split.local if number not in split.pruned]
+    view.reach.bring(view.snapshot.manifest, nearest, local)
     pruned, cold = (tuple(entries[number].id for number in numbers) for numbers in (sorted(split.pruned), opened))
     return Searched(tuple(found), pruned, cold)
 
