@@ -86,8 +86,8 @@ class LocalFiles:
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in range(_TURNS)]
 
-    def holds(self, refs: Sequence[ObjectRef]) -> bool:
-        """Whether all of these are local as far as this process knows; if so, they count as used.
+    def holds(self, refs: Sequence[ObjectRef], *, used: bool = True) -> bool:
+        """Whether all of these are local as far as this process knows; if so, they count as ``used``.
 
         Asks no disk: every search asks this of every shard. What another process removed meanwhile, ``path`` brings.
         """
@@ -97,7 +97,7 @@ class LocalFiles:
             if self._whole.issuperset(named) and all(
                 sizes[name] == ref.size for name, ref in zip(named, refs, strict=True)
             ):
-                for name in named:
+                for name in named if used else ():
                     sizes.move_to_end(name)
                 return True
         return False

@@ -87,5 +87,5 @@ class Reach:
         that is done here: all of the cold ones, codes of the others."""
         if self.hydrator is not None:
             large = [entry for entry in local if entry.rows >= self.cold_from]
-            lacking = [entry for entry in large if not self.files.holds([entry.parts[CODES]])]
+            lacking = [entry for entry in large if not self.files.holds([entry.parts[CODES]], used=False)]
             self.hydrator.want(manifest, [*cold, *lacking])
