@@ -57,11 +57,13 @@ class Guesses(NamedTuple):
         top = best(self.scores, count)
         return Guesses(self.files[top], self.rows[top], self.scores[top])
 
-    def within(self, below: float, k: int) -> int:
-        """How many are no more than so much below the k-th best."""
-        if len(self.scores) <= k:
-            return len(self.scores)
-        return int(np.count_nonzero(self.scores >= kth_highest(self.scores, k) - below))
+    def kth(self, k: int) -> float:
+        """The k-th best score; of fewer the lowest there could be."""
+        return kth_highest(self.scores, k) if len(self.scores) >= k else -1.0
+
+    def reaching(self, least: float) -> int:
+        """How many have such a score at least."""
+        return int(np.count_nonzero(self.scores >= least))
 
     def spans(self, width: int) -> Spans:
         """As ``Cells.spans``."""
@@ -99,15 +101,16 @@ def by_cell(sought: Sequence[Sought], found: Cells) -> Guesses:
     return Guesses(files, np.concatenate([np.zeros(0, np.int64), *rows]), near)
 
 
-def by_code(sought: Sequence[Sought], query: Vector, read: Iterable[Stretch]) -> Guesses:
-    """The matching rows among those whose codes were read."""
+def by_code(sought: Sequence[Sought], query: Vector, read: Iterable[Stretch], *, filtered: bool = True) -> Guesses:
+    """The matching rows among those whose codes were read; not ``filtered``: all that count."""
     files, rows, scores = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     for number, first, body in read:
         one = sought[number]
         coding = one.cold.head.coding
         codes = np.frombuffer(body, dtype=np.uint8).reshape(-1, coding.width)
-        inside = np.flatnonzero(one.mask[first : first + len(codes)])
-        one.scanned += len(inside)
+        wanted = one.mask if filtered else one.cold.alive
+        inside = np.flatnonzero(wanted[first : first + len(codes)])
+        one.scanned += len(inside) if filtered else 0
         files.append(np.full(len(inside), number))
         rows.append(inside + first)
         scores.append(estimates(query, codes[inside], coding))

@@ -204,8 +204,12 @@ def _approximate(
         budget = budget.less(len(requests.files), requests.size)
         guesses, wanted = by_code(coded, query, stretches), wanted_candidates(hits)
         error = max(one.cold.head.coding.error(query) for one in coded)
-        if _filtered(coded) and guesses.within(UNTOLD * error, k) > wanted:
-            wanted, sparse, gap, least = min(guesses.within(TOLD * error, k), MOST_CANDIDATES), True, GAP, 0.0
+        kth = guesses.kth(k)
+        if (
+            guesses.reaching(kth - UNTOLD * error) > wanted
+            and kth < _expected(coded, query, stretches, k, share) - error
+        ):
+            wanted, sparse, gap, least = min(guesses.reaching(kth - TOLD * error), MOST_CANDIDATES), True, GAP, 0.0
         likely = guesses.first(wanted)
         limits = (budget.gets, budget.size) if sparse else budget.plain(wanted * width)
     spans = likely.spans(width)
@@ -219,9 +223,9 @@ def _approximate(
         one.blocks[batch] = body
 
 
-def _filtered(coded: Sequence[Sought]) -> bool:
-    """Whether a filter leaves out rows that count."""
-    return any(one.matched < int(np.count_nonzero(one.cold.alive)) for one in coded)
+def _expected(coded: Sequence[Sought], query: Vector, read: Sequence[Stretch], k: int, share: float) -> float:
+    """The k-th best estimate if the filter passed such a share of what is near, whatever it is: 1 where none is."""
+    return by_code(coded, query, read, filtered=False).kth(math.ceil(k / share)) if share else 1.0
 
 
 def _packed(spans: Spans, limits: tuple[int, int], gap: int, sure: int, shares: Shares, least: float) -> Spans:

@@ -75,11 +75,12 @@ SPARSE_ROWS = 4_000
 CODED_CANDIDATES = 600
 """Rows rescored of those whose codes were read, likewise: ``PROBES`` tells what fewer and more find."""
 UNTOLD, TOLD = 3, 5
-"""Standard errors of codes: where more matching rows than candidates are wanted lie within so many below the k-th best
-estimate, what a filter leaves is where codes hardly tell rows apart, and all within the second number are candidates:
-the budget has room for them. Of ten hits among 60,000 photographs without the 2, 10, 50, 90 % nearest to the query
-0.79, 0.78, 0.68 and 0.69 are found so, 0.68, 0.33, 0.31 and 0.39 without; of 250,000 0.80, 0.44, 0.12, 0.29 and 0.40,
-0.13, 0.08, 0.18; filters that know nothing of the query, or pass what is near it, find the same."""
+"""Standard errors of codes. The share of the rows near the query that match tells where the k-th best estimate among
+them is expected. Where it is one error lower, the filter leaves out what is nearest; and where more rows than
+candidates are wanted lie within the first number below it, codes hardly tell them apart: then all within the second are
+candidates, for the budget has room for them. Of ten hits among 60,000 photographs without the 2, 10, 50, 90 % nearest
+to the query 0.79, 0.78, 0.68 and 0.60 are found so, 0.68, 0.33, 0.31 and 0.39 without; of 250,000 0.80, 0.44, 0.12 and
+0.29, and 0.40, 0.13, 0.08 and 0.18."""
 MOST_CANDIDATES = 4_000
 """No more fit into any budget's bytes, scattered as they are."""
 EXACT_BYTES = 4 * 2**20
