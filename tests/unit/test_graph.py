@@ -35,7 +35,11 @@ def test_a_graph_that_another_process_removed_is_missing_and_a_damaged_one_is_co
     links, rows = graph.Graph.map(path, 16)
     assert (len(links), rows.shape) == (600, (600, 16))
     version = 8 + rows.nbytes + len(b"usearch")
-    damaged = [b"", b"no graph", whole[:-1], whole[:version] + bytes([whole[version] ^ 255]) + whole[version + 1 :]]
+    slots = 8 + rows.nbytes + 64 + 7  # the highest byte of their number
+    flipped = [
+        whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in (version, slots, slots + 8, slots + 16)
+    ]
+    damaged = [b"", b"no graph", whole[:-1], *flipped]
     for number, body in enumerate(damaged):
         (tmp_path / str(number)).write_bytes(body)
         with pytest.raises(Corrupt) as caught:

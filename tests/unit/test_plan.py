@@ -173,13 +173,13 @@ def test_a_log_is_searched_by_codes_only_where_a_scan_takes_longer_and_the_answe
     most = EXACT_FILTERED_BELOW if filtered else EXACT_BELOW
     if matching <= most:
         assert logged(most).path is Path.EXACT
-    choice = logged(2 * 10**6)
-    if exact or matching <= 2_000:
+    choice, few = logged(2 * 10**6), max(4_000, 40 * k) if filtered else 2_000
+    if exact or matching <= few:
         assert choice.path is Path.EXACT
     if choice.path is Path.CODES:
         assert 4 * k <= choice.candidates <= matching / 8
     else:
-        assert exact or matching <= 2_000 or matching <= 8 * 4 * k
+        assert exact or matching <= few or matching <= 8 * 4 * k
 
 
 def test_a_cold_shard_is_read_exactly_when_no_row_matches_or_its_vectors_are_few_reads() -> None:

@@ -192,3 +192,16 @@ def test_a_log_without_the_rows_nearest_to_the_query_is_found_by_its_codes(
             seen.add(found[0].choice.path)
     assert SearchPath.CODES in seen or drawn is uneven
     assert right >= 0.98 * K * 40
+
+
+def test_fewer_rows_are_scored_where_they_must_come_up_to_those_of_others() -> None:
+    rows = around(30_000, 256, seed=1)
+    query = unit(rows[:1].astype(np.float32) + 0.2 * unit(np.random.default_rng(2).standard_normal((1, 256))))[0]
+    cosines = exact_cosines(query, rows)
+    numbers = np.flatnonzero(cosines < np.quantile(cosines, 0.5))
+    apart = piled([rows]).apart(query, numbers)
+
+    def scored(least: float | None) -> int:
+        return len(sift(lambda wanted: cosines[wanted], numbers, apart, K, least)[0])
+
+    assert scored(float(cosines[numbers].max()) + 0.3) < 1.2 * sifting.FIRST < scored(None)

@@ -19,7 +19,9 @@ def pack_matrix(matrix: Matrix) -> bytes:
 
 def unpack_matrix(body: bytes, name: str) -> Matrix:
     """Inverse of ``pack_matrix``. Raises Corrupt."""
-    column = arrow.read(body, name).column("row").combine_chunks()
-    if not pa.types.is_fixed_size_list(column.type):
-        raise Corrupt("An adapter is no matrix.", code="bad_adapter", value=name, remedy="Rebuild the collection.")
-    return np.asarray(column.values.to_numpy(), dtype=np.float32).reshape(len(column), column.type.list_size)
+    table = arrow.read(body, name)
+    with arrow.expected(name):
+        column = table.column("row").combine_chunks()
+        if not pa.types.is_fixed_size_list(column.type):
+            raise Corrupt("An adapter is no matrix.", code="bad_adapter", value=name, remedy="Rebuild the collection.")
+        return np.asarray(column.values.to_numpy(), dtype=np.float32).reshape(len(column), column.type.list_size)

@@ -52,7 +52,8 @@ class Coding:
 
     def error(self, query: Vector) -> float:
         """About the standard deviation by which ``estimates`` for a unit query are off, of unit rows as far from the
-        mean as the average row."""
+        mean as the average row and without preferred directions: two to three times as much where components differ
+        in size as one over the root of their number."""
         along, square = float(query @ self.mean), float(self.mean @ self.mean)
         apart = math.sqrt(max(1 - 2 * along + square, 0.0) * max(1 - square, 0.0))
         folded = max(0.0, 1 - BITS / len(self.mean))

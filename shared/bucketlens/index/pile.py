@@ -100,11 +100,11 @@ class Pile:
         return
 
     def apart(self, query: Vector, rows: Numbers) -> Bits:
-        """In how many bits the codes of these rows differ from the query's. Made when first needed."""
+        """In how many bits the codes of these rows differ from the query's, made when first needed."""
         return self.room.coded_to(self.count).apart(query)[rows]
 
     def near(self, query: Vector, mask: Mask | None, count: int, least: float | None = None) -> npt.NDArray[np.int64]:
-        """As ``Coded.nearest``. Made when first needed."""
+        """As ``Coded.nearest``. Codes are made when they are first needed."""
         return self.room.coded_to(self.count).nearest(query, mask, count, least)
 
     def passing(self, condition: Filter) -> Passing:

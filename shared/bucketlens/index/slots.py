@@ -57,7 +57,7 @@ class _File:
             sizes = _NODE_HEAD + widths[0] + widths[1] * levels.astype(np.int64)
             nodes = graph_at + 40 + 2 * slots + np.concatenate([[0], np.cumsum(sizes)])
             whole = held[head_at:][: len(_MAGIC)].tobytes() == _MAGIC and count == slots and nodes[-1] == len(held)
-        except ValueError:
+        except (ValueError, OverflowError):
             whole = False
         if not whole:
             raise foreign(name)

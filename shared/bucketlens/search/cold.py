@@ -209,7 +209,8 @@ def _approximate(
             guesses.reaching(kth - UNTOLD * error) > wanted
             and kth < _expected(coded, query, stretches, k, share) - error
         ):
-            wanted, sparse, gap, least = min(guesses.reaching(kth - TOLD * error), MOST_CANDIDATES), True, GAP, 0.0
+            wanted = max(wanted, min(guesses.reaching(kth - TOLD * error), MOST_CANDIDATES))
+            sparse, gap, least = True, GAP, 0.0
         likely = guesses.first(wanted)
         limits = (budget.gets, budget.size) if sparse else budget.plain(wanted * width)
     spans = likely.spans(width)

@@ -50,8 +50,7 @@ class DiskFull(Retryable):
 
 def refused_by_disk(what: str, value: str, error: OSError) -> Retryable:
     """What to raise (``disk``) when the local disk has no room for something, or fails."""
-    kind = DiskFull if error.errno in _FULL else Retryable
-    return kind(
+    return Retryable(
         f"The local disk refused {what}: {error.strerror or error}.",
         code=DISK,
         value=value,
@@ -116,16 +115,15 @@ class LocalFiles:
         return target
 
     def opened(self, ref: ObjectRef, read: Callable[[Path], T]) -> T:
-        """What is read of the object's copy, which is fetched once more where it is Corrupt and no longer what came.
-        Raises like ``path``, and FileNotFoundError when the copy was removed meanwhile."""
+        """What is read of the object's copy. Where that is Corrupt it is read once more, and fetched before that if it
+        is no longer what came. Raises like ``path``, and FileNotFoundError when the copy was removed meanwhile."""
         path = self.path(ref)
         try:
             return read(path)
         except Corrupt:
-            if _checksum(path) == ref.checksum:
-                raise
-            self._drop(path)
-        return read(self.path(ref))
+            if _checksum(path) != ref.checksum:
+                self._drop(path)
+        return read(self.path(ref))  # another thread may have dropped what was read
 
     def verify(self, ref: ObjectRef) -> None:
         """Read the object and keep nothing. Raises SnapshotGone, Corrupt, Retryable."""

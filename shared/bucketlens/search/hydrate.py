@@ -69,7 +69,7 @@ class Hydrator:
 
     def want(self, manifest: Manifest, shards: Sequence[ShardEntry]) -> None:
         """Bring these of a manifest that was searched just now, the first first, as many as fit. Replaces the wish
-        before, if these are any; returns at once."""
+        before, if any does; returns at once."""
         now = self._clock()
         seen, known = self._kept.get(manifest.collection, (-math.inf, None))
         if known is not manifest or now - seen > NOTED_S:
@@ -85,22 +85,22 @@ class Hydrator:
             if self._refused.get(entry.id, now) <= now and self._fits(entry, held) and not self.verdict(entry.id)
         ]
         with self._lock:
-            self._wish = wish
+            self._wish = wish or self._wish
             self._start()
 
     def verdict(self, id: str) -> Corrupt | None:
         """Why a shard must not be read by range, if it is known to be corrupt. Its object is looked at again from time
         to time when this is asked."""
-        known, now = self._corrupt.get(id), self._clock()
-        if known is None:
+        if id not in self._corrupt:
             return None
-        if now - known.at >= AGAIN_S:
-            with self._lock:
+        now = self._clock()
+        with self._lock:
+            known = self._corrupt.get(id)
+            if known is not None and now - known.at >= AGAIN_S:
                 self._corrupt[id] = _Verdict(known.error, known.ref, now)
                 self._doubted.append(id)
                 self._start()
-        error = known.error  # a new one: a raised error keeps all that the stack held
-        return Corrupt(error.message, code=error.code, value=error.value, remedy=error.remedy)
+        return _anew(known.error) if known is not None else None
 
     def wait(self, seconds: float) -> bool:
         """Whether all that was wanted is done, after at most so long."""
@@ -145,7 +145,8 @@ class Hydrator:
             with suppress(BucketlensError):
                 self._files.verify(known.ref)
                 self._forget(known.ref.key)
-                self._corrupt.pop(id, None)
+                with self._lock:
+                    self._corrupt.pop(id, None)
 
     def _bring(self, entry: ShardEntry) -> None:
         try:
@@ -166,5 +167,11 @@ class Hydrator:
             except Corrupt:
                 self._files.path(ref)
         except Corrupt as error:
-            self._corrupt[id] = _Verdict(error, ref, self._clock())
+            with self._lock:
+                self._corrupt[id] = _Verdict(_anew(error), ref, self._clock())
             raise
+
+
+def _anew(error: Corrupt) -> Corrupt:
+    """The same, never raised: a raised error keeps all that the stack held."""
+    return Corrupt(error.message, code=error.code, value=error.value, remedy=error.remedy)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bucketlens.index.effort import PROBES, Effort
 from bucketlens.index.masks import FEW_ROWS
+from bucketlens.search.sift import all_scored
 
 EXACT_BELOW = 20_000
 """Up to this many rows in all local parts together are scanned, whatever a graph would cost."""
@@ -141,7 +142,7 @@ def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> C
     if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
         return Choice(Path.EXACT, "few rows match")
     if effort is None:
-        return _coded(matching, k) if part.has_codes else Choice(Path.EXACT, "the part is small")
+        return _coded(matching, k, filtered=filtered) if part.has_codes else Choice(Path.EXACT, "the part is small")
     apart, crowded = filtered and near < CROWDED, filtered and near >= CROWDED
     share = near if crowded else matching / part.rows
     beside = max(LEAST_BESIDE, effort.beside) * FILTERED_BESIDE if apart else effort.beside
@@ -163,9 +164,9 @@ def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> C
     return choice
 
 
-def _coded(matching: int, k: int) -> Choice:
+def _coded(matching: int, k: int, *, filtered: bool) -> Choice:
     candidates = max(LEAST_CODED, 4 * k, matching // CODED_SHARE)
-    if candidates * ROWS_PER_CODED >= matching:
+    if candidates * ROWS_PER_CODED >= matching or (filtered and matching <= all_scored(k)):
         return Choice(Path.EXACT, "the part is small")
     return Choice(Path.CODES, "the log has many rows", candidates)
 

@@ -28,12 +28,17 @@ centres 0.998 in 4,400; without any structure 1.000 in 31,000; and 0.998 in near
 as one over the root of their number: signs tell little there."""
 
 
+def all_scored(k: int) -> int:
+    """So many rows, or fewer, are all scored."""
+    return 2 * max(FIRST, FIRST_PER_HIT * k)
+
+
 def sift(score: Score, rows: Numbers, apart: Bits, k: int, least: float | None = None) -> tuple[Numbers, Scores]:
     """Those of the rows, (n,) ascending, that are so many bits ``apart`` from the query, that were scored because they
     may be among the k nearest (and come up to ``least``), and their cosines: all, where more than half would be."""
-    first = max(FIRST, FIRST_PER_HIT * k)
-    if 2 * first >= len(rows):
+    if len(rows) <= all_scored(k):
         return rows, score(rows)
+    first = all_scored(k) // 2
     within = int(np.partition(apart, first - 1)[first - 1])
     chosen = apart <= within
     near = rows[chosen]
