@@ -14,7 +14,7 @@ import pytest
 from tests.support.faults import CountingStore
 
 from bucketlens.errors import Corrupt, Retryable
-from bucketlens.search.files import DiskFull, LocalFiles, SnapshotGone, refused_by_disk
+from bucketlens.search.files import DiskFull, LocalFiles, SnapshotGone
 from bucketlens.store.memory import MemoryStore
 from bucketlens.store.protocol import Blob, ByteRange
 from bucketlens.table.manifest import ObjectRef
@@ -210,11 +210,6 @@ def test_what_is_larger_than_the_disk_is_refused_at_once_with_both_sizes(tmp_pat
     assert "`exact`" in caught.value.remedy
     assert store.tally.verbs["get"] == 0
     assert on_disk(tmp_path) == {"a"}
-
-
-def test_only_a_full_disk_is_told_as_full(tmp_path: Path) -> None:
-    for number, kind in ((errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.ENOENT, Retryable)):
-        assert type(refused_by_disk("a file", "f", OSError(number, "no"))) is kind
 
 
 @pytest.mark.parametrize("living", [True, False])
