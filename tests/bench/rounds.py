@@ -29,7 +29,8 @@ def rounds(
 ) -> list[tuple[str, Knobs, list[Timed]]]:
     """What each setting took and found, for those that answered.
 
-    The untimed pass is at an engine's first setting, without the queries' own filters: those are to be new.
+    The untimed pass is at an engine's first setting, without the queries' own filters: those are to be new. To an
+    engine with many settings they are new, and the pages of their rows not mapped, at the first of them only.
     """
     taken: list[tuple[str, Knobs, list[Timed]]] = [(name, knobs, []) for name, knobs in asked]
     firsts = dict(reversed(asked))
