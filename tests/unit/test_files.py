@@ -38,7 +38,7 @@ def test_an_object_is_fetched_once_and_is_what_the_store_holds(tmp_path: Path) -
     ref = put(inner, "a", 34_000_000)
     files = LocalFiles(store, tmp_path / "deep" / "folder", 10**9)
     assert files.path(ref).read_bytes() == inner.get(ref.key).body
-    assert store.reset().verbs["get"] == 3, "in pieces of 16 MiB"
+    assert store.reset().verbs["get"] == 9, "in pieces of 4 MiB"
     assert files.path(ref) == files.path(ref)
     assert store.reset().verbs["get"] == 0
     assert LocalFiles(store, tmp_path / "deep" / "folder", 10**9).path(ref).exists()

@@ -25,9 +25,10 @@ T = TypeVar("T")
 DISK = "disk"
 """The code of what the local disk refused."""
 
-_CHUNK = 16 * 2**20
-_AHEAD = 4
-"""Chunks of a file fetched at once: as many requests as fill the line, in 64 MiB of memory."""
+_CHUNK, _AHEAD = 4 * 2**20, 8
+"""Bytes of a file that are fetched in one request, and requests at once: as many as fill the line. From 30 ms away at
+90 MB/s a connection 278 MB come in 1.3 to 1.6 s so, and 75 MB stay with the allocator; in chunks of 16 MiB, four at
+once, it is 2.0 to 2.2 s and 200 MB."""
 _TURNS = 256
 """Objects that may be fetched at the same time; one object is never fetched twice at once."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
