@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -112,12 +113,8 @@ def _bound(part: Filter, table: pa.Table) -> tuple[str, Bound] | None:
     """The one column with numbers or instants that a condition bounds, and how; None of any other condition."""
     if not isinstance(part, Compare):
         return None
-    held = [(kind, cell) for kind, cell in sought(part.value) if _places(table, kind, part.field)]
-    if (
-        len(held) != 1
-        or held[0][0] not in (Type.NUMBER, Type.INSTANT)
-        or len(_places(table, held[0][0], part.field)) > 1
-    ):
+    held = [(kind, cell) for kind, cell in sought(part.value) for _ in _places(table, kind, part.field)]
+    if len(held) != 1 or held[0][0] not in (Type.NUMBER, Type.INSTANT):
         return None
     ((kind, cell),) = held
     value = pa.scalar(cell, arrow_type(kind))
@@ -132,11 +129,12 @@ def _present(field: str, table: pa.Table) -> Mask:
 
 
 def _compared(field: str, op: Op, value: Operand, table: pa.Table) -> Mask:
-    relation, found = _RELATIONS[op], np.zeros(table.num_rows, np.bool_)
-    for kind, cell in sought(value):
-        scalar = pa.scalar(cell, _element(kind))
-        found |= _looking(kind)(table, kind, field, lambda cells, scalar=scalar: relation(cells, scalar))  # type: ignore[misc]
-    return found
+    relation = _RELATIONS[op]
+
+    def passing(kind: Type, scalar: pa.Scalar) -> Mask:
+        return _looking(kind)(table, kind, field, lambda cells: relation(cells, scalar))
+
+    return reduce(np.bitwise_or, [passing(kind, pa.scalar(cell, _element(kind))) for kind, cell in sought(value)])
 
 
 def _among(field: str, values: tuple[Operand, ...], table: pa.Table) -> Mask:

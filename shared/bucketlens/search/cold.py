@@ -205,8 +205,10 @@ def _approximate(
         guesses, wanted = by_code(coded, query, stretches), wanted_candidates(hits)
         error = max(one.cold.head.coding.error(query) for one in coded)
         kth = guesses.kth(k)
+        filtered = any(one.mask is not one.cold.alive for one in coded)
         if (
-            guesses.reaching(kth - UNTOLD * error) > wanted
+            filtered
+            and guesses.reaching(kth - UNTOLD * error) > wanted
             and kth < _expected(coded, query, stretches, k, share) - error
         ):
             wanted = max(wanted, min(guesses.reaching(kth - TOLD * error), MOST_CANDIDATES))
