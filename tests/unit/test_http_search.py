@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support.requests import FILE, FORM, SEARCH, asked, asked_by_get, event, form, refusal, uploaded
 
@@ -133,6 +133,7 @@ def test_an_image_body_is_a_search_with_options_in_the_query_string() -> None:
 @given(st.binary(min_size=1, max_size=200) | st.binary(min_size=1).map(lambda some: (some + b"\r\n\r\n--xy") * 200))
 @settings(max_examples=50)
 def test_the_file_of_a_form_arrives_byte_for_byte(image: bytes) -> None:
+    assume(b"\n--xyz" not in b"\n" + image)  # who sends a form chooses a boundary that is not in it (RFC 2046, 5.1.1)
     assert uploaded(form(FILE + image), FORM).subject == ByImage(image)
 
 
