@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from bucketlens.search.part import HeldRows, Part
 from bucketlens.search.plan import EXACT_BELOW
 from bucketlens.search.plan import Path as SearchPath
 from bucketlens.search.scan import search_parts
-from bucketlens.search.sift import sift
+from bucketlens.search.sift import Ground, sift
 
 K = 10
 LOGGED = 3 * EXACT_BELOW // 2
@@ -88,13 +89,13 @@ def test_where_a_walk_starves_codes_of_all_that_matches_are_compared(
         query = unit((3 * made.up + sideways)[None, :])[0]
         (found,) = search_parts([part], query, condition, K, exact=False)
         seen.add(found.choice.path)
-        assert found.scanned == found.matched == np.count_nonzero(counting)
+        assert found.scanned <= found.matched == np.count_nonzero(counting)
         assert counting[found.rows].all()
         kth = np.sort(exact_cosines(query, source.vectors[counting]))[-K]
         right += int(np.count_nonzero(found.scores[:K] >= kth))
         assert found.choice.path is SearchPath.CODES or found.scores[K - 1] >= kth, "exact is exact"
     assert usual in seen <= {usual, SearchPath.EXACT}
-    assert right >= 0.96 * K * 40, "of so few rows the nearest 500 tell less than 2,000 do"
+    assert right >= 0.96 * K * 40, "of so few rows the nearest 500 tell less than 1,000 do"
 
 
 def test_a_shard_whose_codes_are_not_local_is_scanned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -127,11 +128,12 @@ def test_of_the_rows_that_are_scored_none_of_the_nearest_is_left_out(
     cosines = exact_cosines(query, held)
     bits = np.clip(np.round(100 - 60 * cosines + noise * 10 * rng.standard_normal(rows)), 0, 512).astype(np.uint16)
     asked, rounded = Asked(query), Rounded(small, turn(held, small))
-    scored, rough = sift(lambda numbers: rounded.cosines(asked, numbers), np.arange(rows), bits, k)
-    left = rounded.likely(asked, [scored], [rough], k)
+    found = sift(lambda numbers: rounded.cosines(asked, numbers), bits.__getitem__, Ground.of(np.arange(rows)), k)
+    left = rounded.likely(asked, [found.rows], [found.cosines], k)
     assert (np.diff(left) > 0).all()
-    assert min(rows, max(2_000, 20 * k)) <= len(set(scored.tolist())) == len(scored) <= rows
-    if len(scored) == rows:
+    scored = len(found.rows)
+    assert min(rows, max(1_000, 20 * k)) <= len(set(found.rows.tolist())) == scored <= found.looked == rows
+    if scored == rows:
         assert set(np.argsort(-cosines, kind="stable")[:k].tolist()) <= set(left.tolist())
     if noise == 0:
         assert np.sort(cosines[left])[-k:].sum() >= np.sort(cosines)[-k:].sum() - 1e-4
@@ -199,9 +201,9 @@ def test_fewer_rows_are_scored_where_they_must_come_up_to_those_of_others() -> N
     query = unit(rows[:1].astype(np.float32) + 0.2 * unit(np.random.default_rng(2).standard_normal((1, 256))))[0]
     cosines = exact_cosines(query, rows)
     numbers = np.flatnonzero(cosines < np.quantile(cosines, 0.5))
-    apart = piled([rows]).apart(query, numbers)
+    apart = partial(piled([rows]).apart, query)
 
     def scored(least: float | None) -> int:
-        return len(sift(lambda wanted: cosines[wanted], numbers, apart, K, least)[0])
+        return len(sift(cosines.__getitem__, apart, Ground.of(numbers), K, least).rows)
 
     assert scored(float(cosines[numbers].max()) + 0.3) < 1.2 * sifting.FIRST < scored(None)

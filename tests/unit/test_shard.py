@@ -172,7 +172,7 @@ def test_centroids_are_near_and_the_nearest_clusters_hold_the_nearest_rows(opene
     head = opened.head
     true = unit(centroids_of(opened.vectors, head.outline.firsts))
     query = true[0]
-    assert np.abs(head.closeness(query) - true @ query).max() < 0.03
+    assert np.abs(head.closeness(Asked(query)) - true @ query).max() < 0.03
 
 
 def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) -> None:
@@ -183,7 +183,7 @@ def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) ->
         for enough, most in ((1, 100), (50, 3), (200, 100), (10**9, 100), (10**9, 2)):
             query = unit(rng.standard_normal((1, DIMENSION)))[0]
             expected, held, counting = np.zeros(ROWS, bool), 0, np.ones(ROWS, bool) if mask is None else mask
-            for number in np.argsort(-head.closeness(query), kind="stable")[:most]:
+            for number in np.argsort(-head.closeness(Asked(query)), kind="stable")[:most]:
                 expected[firsts[number] : firsts[number + 1]] = True
                 held += np.count_nonzero(counting[firsts[number] : firsts[number + 1]])
                 if held >= enough:

@@ -31,7 +31,7 @@ from bucketlens.index.rounded import Asked
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
 from bucketlens.index.vectors import inner_products
-from bucketlens.records import ModelIdentity, Sequencer, Vector
+from bucketlens.records import ModelIdentity, Sequencer
 
 _HASH_BYTES, _ROW_BYTES, _HALF_BYTES = 8, 4, 2
 _LUCK = 8
@@ -104,11 +104,9 @@ class Head:
         """Components of a vector."""
         return int(self.centroids.shape[1])
 
-    def closeness(self, query: Vector) -> npt.NDArray[np.float32]:
+    def closeness(self, asked: Asked) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        asked = Asked(query)
-        length = np.linalg.norm(asked.rounded.astype(np.float32))
-        return np.asarray(self._nearness(asked) / np.maximum(length, np.float32(1e-12)))
+        return np.asarray(self._nearness(asked) * np.float32(asked.inverse))
 
     def _nearness(self, asked: Asked) -> npt.NDArray[np.float32]:
         """The same but for the length of the rounded query, which orders no clusters."""

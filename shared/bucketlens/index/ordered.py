@@ -11,6 +11,9 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.filters import Op
 
+_AT_ONCE = 16_384
+"""Rows looked at together: memory for all at once would come fresh from the system, and take longer than the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -80,7 +83,7 @@ class Stretch:
         return np.sort(self.order.rows[self.first : self.end]).astype(np.int64)
 
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Which of all n rows they are, (n,), writable. Takes 0.16 ns a row."""
+        """Which of all n rows they are, (n,), writable. Takes 0.3 ns a row."""
         return self._at(self.order.places)
 
     def holds(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -88,5 +91,11 @@ class Stretch:
         return self._at(self.order.places[rows])
 
     def _at(self, places: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-        behind = np.subtract(places, np.uint32(self.first))  # of those before the first more than there are
-        return np.asarray(behind < np.uint32(len(self)))
+        found = np.empty(len(places), np.bool_)
+        behind = np.empty(min(len(places), _AT_ONCE), np.uint32)
+        for at in range(0, len(places), _AT_ONCE):
+            here = places[at : at + _AT_ONCE]
+            # Of those before the first it is more than there are.
+            np.subtract(here, np.uint32(self.first), out=behind[: len(here)])
+            np.less(behind[: len(here)], np.uint32(len(self)), out=found[at : at + _AT_ONCE])
+        return found

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bucketlens.index.arrays import Numbers, Scores
 from bucketlens.index.codes import estimates
 from bucketlens.index.effort import PROBES
+from bucketlens.index.rounded import Asked
 from bucketlens.index.vectors import best, exact_cosines, kth_highest
 from bucketlens.records import Vector
 from bucketlens.search.budget import CELL_ROWS
@@ -77,7 +78,7 @@ def near_share(sought: Sequence[Sought], query: Vector) -> float:
     for one in sought:
         head = one.cold.head
         probes = head.effort.probes if head.effort else PROBES[-1]
-        for cluster in np.argsort(-head.closeness(query), kind="stable")[:probes].tolist():
+        for cluster in np.argsort(-head.closeness(Asked(query)), kind="stable")[:probes].tolist():
             first, end = head.outline.firsts[cluster : cluster + 2].tolist()
             rows += end - first
             matching += int(np.count_nonzero(one.mask[first:end]))
@@ -141,7 +142,7 @@ def _cells(number: int, one: Sought, query: Vector) -> Cells:
     counts = np.add.reduceat(one.mask, bounds[:-1], dtype=np.int64)
     filled = np.flatnonzero(counts)
     ends = np.cumsum(counts)[filled]
-    near = one.cold.head.closeness(query)[np.searchsorted(firsts, bounds[filled], side="right") - 1]
+    near = one.cold.head.closeness(Asked(query))[np.searchsorted(firsts, bounds[filled], side="right") - 1]
     starts = rows[ends - counts[filled]]
     return Cells(np.full(len(filled), number), starts, rows[ends - 1] + 1, counts[filled], near)
 

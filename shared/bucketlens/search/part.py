@@ -23,6 +23,8 @@ from bucketlens.records import Vector
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
 
+_NONE = np.zeros(0, np.bool_)
+
 
 class Near(Protocol):
     """How rows are found by their codes."""
@@ -180,6 +182,23 @@ class Matching:
             return int(np.count_nonzero(self.mask[first:end]))
         return int(np.diff(np.searchsorted(self.numbers, (first, end)))[0])
 
+    def counted(self, firsts: Numbers) -> Numbers:
+        """How many of the rows from each of these up to the next, ascending and none twice; (len(firsts) - 1,)."""
+        if self.passing is not None and self.passing.numbers is not None:
+            return np.asarray(np.diff(np.searchsorted(self.numbers, firsts)))
+        fitting = np.min_scalar_type(int(np.diff(firsts).max()))  # in half the time of wide numbers
+        held = np.add.reduceat(self.mask.view(np.uint8), firsts[:-1], dtype=fitting)
+        return np.asarray(held, dtype=np.int64)
+
+    def inside(self, firsts: Numbers, ends: Numbers, counts: Numbers) -> Numbers:
+        """Their numbers in these spans of rows, which ascend and have so many of them; ascending."""
+        if self.passing is not None and self.passing.numbers is not None:
+            places = np.searchsorted(self.numbers, firsts) - _before(counts)
+            return np.asarray(self.numbers[np.arange(counts.sum()) + np.repeat(places, counts)])
+        spans = zip(firsts.tolist(), ends.tolist(), strict=True)
+        held = np.concatenate([_NONE, *(self.mask[first:end] for first, end in spans)])
+        return np.asarray(np.flatnonzero(held) + np.repeat(firsts - _before(ends - firsts), counts))
+
     @property
     def whole(self) -> bool:
         """Whether all rows of the part do."""
@@ -215,3 +234,8 @@ class Matching:
             return None
         gathered = self.part.source.gathered(self.passing)
         return None if gathered is None else self.passing.numbers[gathered.nearest(asked, [self._places], k)]
+
+
+def _before(counts: Numbers) -> Numbers:
+    """The sum of those before each."""
+    return np.asarray(np.cumsum(counts) - counts)

@@ -49,15 +49,12 @@ CODED_SHARE = 100
 ROWS_PER_CODED = 8
 """The log is scanned up to so many rows for each that would be rescored: comparing codes and rescoring takes about
 0.1 ms more than comparing them, a scan as long for 2,000 rows of 512 dimensions."""
-COMPARED = 0.5
-"""Of the time of a scan, what it takes to compare the codes of all rows and score the nearest: of photographs x 256
-10 ns a row against 42, and then 42 of a sixteenth to a quarter of them; of 512 dimensions 20 and 65."""
+COMPARING = 10_000
+"""Rows that are scanned in the time in which the codes of the nearest clusters are compared, beside those that are then
+scored: of 262,144 and 1,048,576 photographs, half or nine tenths matching, that takes as long as a walk for 100 hits,
+0.8 of it for 500 and 1.2 to 1.6 times as long for ten."""
 LEAST_COMPARED = 20_000
-"""Rows of a shard of which that is true."""
-STRAYING = 3
-"""Times as many candidates as the share of the rows near the query says are taken until enough pass. Of searches among
-the half and the third of 262,144 photographs that are far from the query, 20 of 27 walks came to an end where that
-share was 0.1 to 0.4, and 3 of 154 where it was 0.03 or less: the others compared codes in the end."""
+"""Fewer rows of a shard are scanned as soon, and exactly: 10,000 of 262,144 in 0.4 to 0.8 ms, by code in 0.6 to 0.8."""
 ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.10 to 0.12 and 2.4 to 3.8
 microseconds, 512 dimensions."""
@@ -136,7 +133,8 @@ class Local:
 
 def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> Choice:
     """The path for a part; ``among`` is how many rows match in all local parts together."""
-    effort, matching, near, comparable = part.effort, part.matching, part.near, part.comparable and filtered
+    effort, matching, near = part.effort, part.matching, part.near
+    comparable = part.comparable and filtered and matching >= LEAST_COMPARED
     if exact:
         return Choice(Path.EXACT, "an exact answer was asked for")
     if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
@@ -144,6 +142,8 @@ def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> C
     if effort is None:
         return _coded(matching, k, filtered=filtered) if part.has_codes else Choice(Path.EXACT, "the part is small")
     apart, crowded = filtered and near < CROWDED, filtered and near >= CROWDED
+    if apart and comparable:
+        return Choice(Path.CODES, "few rows near the query match")
     share = near if crowded else matching / part.rows
     beside = max(LEAST_BESIDE, effort.beside) * FILTERED_BESIDE if apart else effort.beside
     beside = beside * max(k, FIRST_K) // FIRST_K
@@ -156,12 +156,7 @@ def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> C
     fewest = measured if crowded else shared  # where neighbours match, all hits may be here
     candidates = max(fewest, int(k * OVERSAMPLE / share) + 1)
     reason = "many rows near the query match" if crowded else "many rows match"
-    choice = _walked(candidates, matching, reason, beside, comparable=comparable)
-    if apart and choice.path is Path.GRAPH:
-        expected = int(STRAYING * enough(k) / max(near, 1 / (2 * NEAR_ROWS)))
-        if _walked(expected, matching, reason, beside, comparable=comparable).path is Path.CODES:
-            return Choice(Path.CODES, "hardly a row near the query matches")
-    return choice
+    return _walked(candidates, matching, k, reason, beside, comparable=comparable)
 
 
 def _coded(matching: int, k: int, *, filtered: bool) -> Choice:
@@ -182,12 +177,13 @@ def wider(choice: Choice, passing: int, matching: int, k: int, *, comparable: bo
     needed = int(1.5 * choice.candidates * enough(k) / max(passing, 1)) + 1
     reason = "more of the graph's candidates must pass the filter"
     candidates = max(2 * choice.candidates, needed, LEAST_CANDIDATES)
-    return _walked(candidates, matching, reason, choice.beside, comparable=comparable)
+    enough_rows = matching >= LEAST_COMPARED
+    return _walked(candidates, matching, k, reason, choice.beside, comparable=comparable and enough_rows)
 
 
-def _walked(candidates: int, matching: int, reason: str, beside: int, *, comparable: bool) -> Choice:
+def _walked(candidates: int, matching: int, k: int, reason: str, beside: int, *, comparable: bool) -> Choice:
     walking = candidates * ROWS_PER_CANDIDATE
-    if comparable and matching >= LEAST_COMPARED and walking >= COMPARED * matching:
+    if comparable and walking >= COMPARING + all_scored(k):
         return Choice(Path.CODES, "comparing codes is cheaper than walking the graph")
     if walking >= matching:
         return Choice(Path.EXACT, "scanning the matching rows is cheaper than walking the graph")

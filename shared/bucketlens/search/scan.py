@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from bucketlens.index.arrow import Span
 from bucketlens.index.rounded import Asked
 from bucketlens.index.vectors import cosines_among, ranked
 from bucketlens.records import Vector
+from bucketlens.search.nearby import Nearby
 from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import (
     BESIDE_CLUSTERS,
@@ -51,39 +53,31 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
 
     Scores are float32 cosines. A part searched by the exact path gives its true k best.
     """
-    asked, every = Asked(query), [part.matching(filter) for part in parts]
-    among = sum(one.count for one in every)
+    asked = Asked(query)
+    every = [Nearby(part.matching(filter), asked) for part in parts]
+    among = sum(one.matching.count for one in every)
     filtered = filter != ALWAYS
     sensed = filtered and not exact and among > EXACT_FILTERED_BELOW
-    choices = [choose(_known(one, asked, sensed=sensed), k, among, filtered=filtered, exact=exact) for one in every]
+    choices = [choose(_known(one, sensed=sensed), k, among, filtered=filtered, exact=exact) for one in every]
     found = dict[int, Found]()
-    late = [choice.path is Path.CODES and one.part.near is not None for choice, one in zip(choices, every, strict=True)]
+    late = [choice.path is Path.CODES and part.near is not None for choice, part in zip(choices, parts, strict=True)]
     for number in sorted(range(len(every)), key=lambda number: late[number]):
         least = _kth(list(found.values()), k) if late[number] else None
-        found[number] = _search(every[number], asked, k, choices[number], least)
+        found[number] = _search(every[number], k, choices[number], least)
     return [found[number] for number in range(len(every))]
 
 
-def _known(matching: Matching, asked: Asked, *, sensed: bool) -> Local:
+def _known(nearby: Nearby, *, sensed: bool) -> Local:
     """For the planner; ``sensed``: also how the rows near the query do."""
-    part = matching.part
+    matching, part = nearby.matching, nearby.matching.part
     return Local(
         len(part.live),
         matching.count,
         part.effort if matching.count else None,
         has_codes=part.near is not None,
         comparable=sensed and matching.count > 0 and part.source.apart is not None,
-        near=_near_share(matching, asked) if sensed else 0.0,
+        near=nearby.share(NEAR_ROWS, BESIDE_CLUSTERS) if sensed else 0.0,
     )
-
-
-def _near_share(matching: Matching, asked: Asked) -> float:
-    """Of the rows of the clusters nearest to the query the share that match; 0 where there is no graph to walk."""
-    head = matching.part.source.head
-    if head is None or head.effort is None or not matching.count:
-        return 0.0
-    spans = head.near(asked, None, NEAR_ROWS, BESIDE_CLUSTERS)
-    return sum(matching.within(*span) for span in spans) / sum(end - first for first, end in spans)
 
 
 def _kth(found: Sequence[Found], k: int) -> float | None:
@@ -92,8 +86,8 @@ def _kth(found: Sequence[Found], k: int) -> float | None:
     return scores[k - 1] if len(scores) >= k else None
 
 
-def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: float | None = None) -> Found:
-    part = matching.part
+def _search(nearby: Nearby, k: int, choice: Choice, least: float | None = None) -> Found:
+    matching, asked, part = nearby.matching, nearby.asked, nearby.matching.part
     candidates, scanned = list[Numbers](), 0
     if choice.path in (Path.GRAPH, Path.CLUSTERS):
         candidates, scanned, choice = _approach(matching, asked, k, choice)
@@ -101,7 +95,7 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: flo
         mask = None if matching.whole else matching.mask
         candidates, scanned = [part.near(asked.vector, mask, choice.candidates, least)], matching.count
     elif choice.path is Path.CODES:
-        return _compared(matching, asked, k, choice, least)
+        return _compared(nearby, k, choice, least)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
     if choice.path is Path.EXACT and (sifted := matching.sifted(asked, k)) is not None:
@@ -112,24 +106,25 @@ def _search(matching: Matching, asked: Asked, k: int, choice: Choice, least: flo
     return Found(part, rows, scores, matching.count, scanned, choice)
 
 
-def _compared(matching: Matching, asked: Asked, k: int, choice: Choice, least: float | None) -> Found:
-    """By the codes of all that matches; the exact path where that came to score all rows, or cannot be."""
-    source, among = matching.part.source, matching.count
+def _compared(nearby: Nearby, k: int, choice: Choice, least: float | None) -> Found:
+    """By the codes of what matches; the exact path where that came to score all rows, or cannot be."""
+    asked, part, among = nearby.asked, nearby.matching.part, nearby.matching.count
+    source = part.source
     apart, rounded = source.apart, source.rounded
     if apart is None:
-        return _search(matching, asked, k, Choice(Path.EXACT, "codes are not local"))
+        return _search(nearby, k, Choice(Path.EXACT, "codes are not local"))
 
     def score(rows: Numbers) -> Scores:
         if rounded is not None:
             return rounded.cosines(asked, rows)
         return cosines_among(asked.vector.astype(np.float16), source.vectors, rows)
 
-    rows, cosines = sift(score, matching.numbers, apart(asked.vector, matching.numbers), k, least)
-    if len(rows) == among:
+    sifted = sift(score, partial(apart, asked.vector), nearby.ground(), k, least)
+    if len(sifted.rows) == among:
         choice = Choice(Path.EXACT, "codes tell too little of the matching rows")
-    candidates = np.sort(rows) if rounded is None else rounded.likely(asked, [rows], [cosines], k)
+    candidates = np.sort(sifted.rows) if rounded is None else rounded.likely(asked, [sifted.rows], [sifted.cosines], k)
     best, scores = ranked(asked.vector, source.vectors, [candidates], k)
-    return Found(matching.part, best, scores, among, among, choice)
+    return Found(part, best, scores, among, sifted.looked, choice)
 
 
 def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.arrays import Mask
+from bucketlens.index.rounded import Asked
 from bucketlens.index.stats import possible
 from bucketlens.records import Vector
 from bucketlens.search.cold import Wanted, search_cold
@@ -49,7 +50,8 @@ def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: boo
         found = _search(view, split, wanted, exact=exact, known=False)
     except Unsettled:
         found = _search(view, split, wanted, exact=exact, known=True)
-    near = {number: float(np.max(view.shards[number][0].head.closeness(query))) for number in opened}
+    asked = Asked(query)
+    near = {number: float(np.max(view.shards[number][0].head.closeness(asked))) for number in opened}
     nearest = [entries[number] for number in sorted(near, key=lambda number: -near[number])]
     local = [entries[number] for number in split.local if number not in split.pruned]
     view.reach.bring(view.snapshot.manifest, nearest, local)

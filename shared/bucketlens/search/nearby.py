@@ -1,0 +1,64 @@
+"""The clusters of a part around a query, and which of their rows match."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bucketlens.index.arrays import Numbers, Scores
+from bucketlens.index.head import Head
+from bucketlens.index.rounded import Asked
+from bucketlens.search.part import Matching
+from bucketlens.search.sift import Ground
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """What is looked up of them is looked up once."""
+
+    matching: Matching
+    asked: Asked
+
+    def share(self, rows: int, most: int) -> float:
+        """Of so many rows of the nearest clusters, but at most so many of these, the share that match; 0 where there is
+        no graph to walk."""
+        head = self._head
+        if head is None or head.effort is None or not self.matching.count:
+            return 0.0
+        nearest = self._order[:most]
+        firsts, ends = head.outline.firsts[nearest], head.outline.firsts[nearest + 1]
+        held = np.cumsum(ends - firsts)
+        taken = int(np.searchsorted(held, rows)) + 1
+        spans = zip(firsts[:taken].tolist(), ends[:taken].tolist(), strict=True)
+        return sum(self.matching.within(*span) for span in spans) / int(held[:taken][-1])
+
+    def ground(self) -> Ground:
+        """The matching rows in their clusters; in one where there are none."""
+        head, order = self._head, self._order
+        if head is None:
+            return Ground.of(self.matching.numbers)
+        nearness, firsts, counts = self._nearness, head.outline.firsts, self.matching.counted(head.outline.firsts)
+
+        def rows(places: slice) -> tuple[Numbers, Scores]:
+            clusters = np.sort(order[places])
+            held = counts[clusters]
+            found = self.matching.inside(firsts[clusters], firsts[clusters + 1], held)
+            return found, np.repeat(nearness[clusters], held)
+
+        return Ground(nearness[order], counts[order], rows)
+
+    @property
+    def _head(self) -> Head | None:
+        return self.matching.part.source.head
+
+    @cached_property
+    def _nearness(self) -> Scores:
+        """The cosine of the query to each cluster, (c,)."""
+        return self._head.closeness(self.asked) if self._head else np.zeros(0, np.float32)
+
+    @cached_property
+    def _order(self) -> Numbers:
+        """The clusters, nearest first."""
+        return np.argsort(-self._nearness)
