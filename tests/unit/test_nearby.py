@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import table
 from tests.support.shards import reading
@@ -13,7 +15,7 @@ from tests.unit.test_codes import around, unit
 
 from bucketlens.index import shard
 from bucketlens.index.block import Block
-from bucketlens.index.codes import bits_apart, encode
+from bucketlens.index.codes import Coding, bits_apart, encode
 from bucketlens.index.gather import Gathered
 from bucketlens.index.masks import Passing
 from bucketlens.index.rounded import Asked
@@ -22,7 +24,7 @@ from bucketlens.index.vectors import exact_cosines
 from bucketlens.records import ModelIdentity
 from bucketlens.search.nearby import Nearby
 from bucketlens.search.part import HeldRows, Matching, Part
-from bucketlens.search.sift import FIRST, LOOKED, sift
+from bucketlens.search.sift import FIRST, LOOKED, Ground, sift
 
 ROWS, DIMENSION, K = 24_000, 256, 10
 
@@ -93,12 +95,8 @@ def test_clusters_that_hold_no_hit_are_not_looked_at(source: Shard, share: float
     for row in source.vectors[::600].astype(np.float32):
         query = unit((row + 0.03 * np.random.default_rng(3).standard_normal(DIMENSION))[None, :])[0]
         cosines = exact_cosines(query, source.vectors)
-        found = sift(
-            cosines.__getitem__,
-            lambda rows, query=query: bits_apart(query, codes, coding, rows),  # type: ignore[misc]
-            Nearby(chosen, Asked(query)).ground(),
-            K,
-        )
+        found = sift(cosines.__getitem__, partial(bits, query, codes, coding), Nearby(chosen, Asked(query)).ground(), K)
+        assert found is not None
         assert chosen.mask[found.rows].all()
         assert np.array_equal(found.cosines, cosines[found.rows])
         assert len(set(found.rows.tolist())) == len(found.rows) <= found.looked <= chosen.count
@@ -106,3 +104,80 @@ def test_clusters_that_hold_no_hit_are_not_looked_at(source: Shard, share: float
         looked.append(found.looked)
     assert right >= 0.99 * K * len(looked)
     assert np.median(looked) < 2 * LOOKED * FIRST < chosen.count
+
+
+def bits(query: np.ndarray, codes: np.ndarray, coding: Coding, rows: np.ndarray) -> np.ndarray:
+    return bits_apart(query, codes, coding, rows)
+
+
+def drawn(seed: int, middles: np.ndarray, sizes: np.ndarray) -> tuple[Ground, np.ndarray, np.ndarray]:
+    """Clusters of such sizes whose rows' cosines lie around these middles; the cosines, and bits that tell of them."""
+    rng = np.random.default_rng(seed)
+    firsts = np.concatenate([[0], np.cumsum(sizes)])
+    cosines = (np.repeat(middles, sizes) + 0.06 * rng.standard_normal(firsts[-1])).astype(np.float32)
+    told = np.clip(np.rint(128 - 120 * cosines + 5 * rng.standard_normal(firsts[-1])), 0, 256).astype(np.uint16)
+
+    def rows(places: slice) -> tuple[np.ndarray, np.ndarray]:
+        of = np.arange(len(sizes))[places]
+        found = np.concatenate([np.zeros(0, np.int64), *(np.arange(firsts[n], firsts[n + 1]) for n in of)])
+        return found, np.repeat(middles[places], sizes[places])
+
+    return Ground(middles.astype(np.float32), sizes, rows), cosines, told
+
+
+@given(seed=st.integers(0, 10_000), fall=st.sampled_from([0.0, 0.0002, 0.001, 0.01]), k=st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_hits_behind_the_first_clusters_are_found(seed: int, fall: float, k: int) -> None:
+    """Of clusters that are nearer by ``fall`` one than the next."""
+    rng = np.random.default_rng(seed)
+    ground, cosines, told = drawn(seed, 0.5 - fall * np.arange(200), rng.integers(0, 200, 200))
+    asked = list[np.ndarray]()
+
+    def score(rows: np.ndarray) -> np.ndarray:
+        asked.append(rows)
+        return np.asarray(cosines[rows])
+
+    found = sift(score, told.__getitem__, ground, k)
+    assert all((np.diff(rows) > 0).all() for rows in asked)
+    if found is None:
+        return
+    assert sorted(found.rows.tolist()) == sorted(np.concatenate(asked).tolist())
+    assert len(set(found.rows.tolist())) == len(found.rows) <= found.looked <= len(cosines)
+    assert np.array_equal(found.cosines, cosines[found.rows])
+    hits = np.count_nonzero(np.sort(found.cosines)[-k:] >= np.sort(cosines)[-k])
+    assert hits >= k - 1 - 0.1 * k
+    if fall >= 0.001:
+        assert found.looked < len(cosines)
+
+
+def test_where_clusters_are_much_larger_than_most_more_of_them_are_looked_at() -> None:
+    """Two values of nearness tell nothing of how cosines fall with it."""
+    right = 0
+    for seed in range(10):
+        sizes = np.concatenate([[2_500, 2_500], np.full(120, 250)])
+        fallen = np.random.default_rng(seed).normal(0, 0.01, 122)
+        ground, cosines, told = drawn(seed, 0.5 - 0.0005 * np.arange(122) + fallen, sizes)
+        found = sift(cosines.__getitem__, told.__getitem__, ground, K)
+        assert found is not None
+        right += int(np.count_nonzero(np.sort(found.cosines)[-K:] >= np.sort(cosines)[-K]))
+    assert right >= 0.95 * 10 * K
+
+
+def test_copies_do_not_make_codes_seem_to_tell_more_than_they_do() -> None:
+    """Their codes are the same: when the nearest by code are copies of one row, the line through them has no error."""
+    rows = around(16_000, 128, seed=1)
+    query = around(1, 128, seed=3)[0].astype(np.float32)
+    codes, coding = encode(rows)
+    cosines, apart = exact_cosines(query, rows), bits_apart(query, codes, coding, np.arange(len(rows)))
+    far = np.flatnonzero(np.argsort(np.argsort(-cosines)) >= 100)
+    copied = rows[far[np.argmin(apart[far])]].astype(np.float32)
+    copies = copied + 0.15 / np.sqrt(128) * np.random.default_rng(0).standard_normal((1_500, 128))
+    rows = np.concatenate([rows, unit(copies).astype(np.float16)])
+    codes, coding = encode(rows)
+    cosines, apart = exact_cosines(query, rows), partial(bits, query, codes, coding)
+
+    def found(error: float) -> int:
+        sifted = sift(cosines.__getitem__, apart, Ground.of(np.arange(len(rows))), K, error=error)
+        return K if sifted is None else int(np.count_nonzero(np.sort(sifted.cosines)[-K:] >= np.sort(cosines)[-K]))
+
+    assert found(coding.error(query)) == K > found(0.0)

@@ -24,6 +24,7 @@ from bucketlens.search.plan import (
     probed,
     wider,
 )
+from bucketlens.search.sift import all_scored
 
 WALK = Effort(64, 250, 0.99)
 
@@ -141,23 +142,26 @@ def test_where_a_walk_would_come_too_far_codes_are_compared() -> None:
 
 
 def test_where_few_rows_near_the_query_match_no_walk_is_begun() -> None:
-    def path(near: float, matching: int = 131_072, *, comparable: bool = True) -> Path:
+    def path(near: float, matching: int = 131_072, *, k: int = 10, comparable: bool = True) -> Path:
         told = {"among": matching, "effort": WALK, "near": near, "comparable": comparable}
-        return planned(262_144, matching, 10, filtered=True, exact=False, **told).path
+        return planned(2 * matching, matching, k, filtered=True, exact=False, **told).path
 
     assert [path(near) for near in (0.0, 0.1, 0.3, 0.5, 0.9)] == 3 * [Path.CODES] + 2 * [Path.GRAPH]
     assert path(0.0, comparable=False) is Path.GRAPH
     assert path(0.0, 19_000) is not Path.CODES
+    assert [path(0.5, k=k) for k in (10, 1_000)] == [Path.GRAPH, Path.EXACT]
+    assert [path(0.5, 10**6, k=k) for k in (10, 1_000)] == [Path.GRAPH, Path.CODES]
 
 
 def test_codes_of_shards_are_compared_for_filters_only_and_those_of_small_shards_never() -> None:
-    def path(*, filtered: bool = True, effort: Effort | None = WALK, near: float = 0.0) -> Path:
+    def path(*, filtered: bool = True, effort: Effort | None = WALK, near: float = 0.0, k: int = 100) -> Path:
         return planned(
-            10**6, 60_000, 100, among=10**6, filtered=filtered, effort=effort, exact=False, comparable=True, near=near
+            10**6, 60_000, k, among=10**6, filtered=filtered, effort=effort, exact=False, comparable=True, near=near
         ).path
 
     assert path() is Path.CODES
     assert path(near=0.9) is Path.GRAPH
+    assert path(k=1_000) is not Path.CODES, "so few would all be scored"
     assert path(filtered=False) is not Path.CODES
     assert path(effort=None) is Path.EXACT
 
@@ -172,7 +176,7 @@ def test_a_log_is_searched_by_codes_only_where_a_scan_takes_longer_and_the_answe
     most = EXACT_FILTERED_BELOW if filtered else EXACT_BELOW
     if matching <= most:
         assert logged(most).path is Path.EXACT
-    choice, few = logged(2 * 10**6), max(4_000, 40 * k) if filtered else 2_000
+    choice, few = logged(2 * 10**6), all_scored(k) if filtered else 2_000
     if exact or matching <= few:
         assert choice.path is Path.EXACT
     if choice.path is Path.CODES:

@@ -16,7 +16,7 @@ from bucketlens.index import columns
 from bucketlens.index.arrays import Halves, Mask, Numbers
 from bucketlens.index.block import Block, keys_of
 from bucketlens.index.coded import Coded
-from bucketlens.index.codes import Bits, signs, words_of, words_wide
+from bucketlens.index.codes import Bits, Coding, signs, words_of, words_wide
 from bucketlens.index.masks import Passing
 from bucketlens.records import Vector
 
@@ -102,6 +102,10 @@ class Pile:
     def apart(self, query: Vector, rows: Numbers) -> Bits:
         """In how many bits the codes of these rows differ from the query's, made when first needed."""
         return self.room.coded_to(self.count).apart(query)[rows]
+
+    def coding_error(self, query: Vector) -> float:
+        """See ``Coding.error``."""
+        return Coding(self.room.coded_to(self.count).mean, 1.0).error(query)
 
     def near(self, query: Vector, mask: Mask | None, count: int, least: float | None = None) -> npt.NDArray[np.int64]:
         """As ``Coded.nearest``. Codes are made when they are first needed."""

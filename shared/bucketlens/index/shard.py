@@ -105,6 +105,10 @@ class Shard:
             return None
         return lambda query, rows: codes.bits_apart(query, self.coded, self.head.coding, rows)
 
+    def coding_error(self, query: Vector) -> float:
+        """See ``Coding.error``."""
+        return self.head.coding.error(query)
+
     @property
     def coded(self) -> codes.Codes:
         """(n, width), mapped."""

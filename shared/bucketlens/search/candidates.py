@@ -75,10 +75,11 @@ def near_share(sought: Sequence[Sought], query: Vector) -> float:
     """The share of matching rows among those of each shard's clusters nearest to the query, as many as hold what a
     search without a filter wants."""
     rows = matching = 0
+    asked = Asked(query)
     for one in sought:
         head = one.cold.head
         probes = head.effort.probes if head.effort else PROBES[-1]
-        for cluster in np.argsort(-head.closeness(Asked(query)), kind="stable")[:probes].tolist():
+        for cluster in np.argsort(-head.closeness(asked), kind="stable")[:probes].tolist():
             first, end = head.outline.firsts[cluster : cluster + 2].tolist()
             rows += end - first
             matching += int(np.count_nonzero(one.mask[first:end]))
@@ -87,7 +88,8 @@ def near_share(sought: Sequence[Sought], query: Vector) -> float:
 
 def cells(sought: Sequence[Sought], query: Vector) -> Cells:
     """The cells of all shards."""
-    parts = [_cells(number, one, query) for number, one in enumerate(sought)]
+    asked = Asked(query)
+    parts = [_cells(number, one, asked) for number, one in enumerate(sought)]
     near = np.concatenate([part.near for part in parts])
     order = np.argsort(-near, kind="stable")
     files, starts, ends, counts = (np.concatenate([part[at] for part in parts])[order] for at in range(4))
@@ -136,13 +138,13 @@ def score(sought: Sequence[Sought], query: Vector, read: Iterable[Stretch]) -> N
         one.scanned = max(one.scanned, len(order))
 
 
-def _cells(number: int, one: Sought, query: Vector) -> Cells:
+def _cells(number: int, one: Sought, asked: Asked) -> Cells:
     firsts, rows = one.cold.head.outline.firsts, np.flatnonzero(one.mask)
     bounds = np.sort(np.concatenate([firsts, *_cuts(firsts)]))
     counts = np.add.reduceat(one.mask, bounds[:-1], dtype=np.int64)
     filled = np.flatnonzero(counts)
     ends = np.cumsum(counts)[filled]
-    near = one.cold.head.closeness(Asked(query))[np.searchsorted(firsts, bounds[filled], side="right") - 1]
+    near = one.cold.head.closeness(asked)[np.searchsorted(firsts, bounds[filled], side="right") - 1]
     starts = rows[ends - counts[filled]]
     return Cells(np.full(len(filled), number), starts, rows[ends - 1] + 1, counts[filled], near)
 

@@ -16,7 +16,7 @@ from bucketlens.search.sift import Ground
 
 @dataclass(frozen=True)
 class Nearby:
-    """What is looked up of them is looked up once."""
+    """The matching rows of a part as a query sees them."""
 
     matching: Matching
     asked: Asked
@@ -35,11 +35,12 @@ class Nearby:
         return sum(self.matching.within(*span) for span in spans) / int(held[:taken][-1])
 
     def ground(self) -> Ground:
-        """The matching rows in their clusters; in one where there are none."""
-        head, order = self._head, self._order
+        """They in their clusters; in one where there are none."""
+        head = self._head
         if head is None:
             return Ground.of(self.matching.numbers)
-        nearness, firsts, counts = self._nearness, head.outline.firsts, self.matching.counted(head.outline.firsts)
+        nearness, order, firsts = self._nearness, self._order, head.outline.firsts
+        counts = self.matching.counted(firsts)
 
         def rows(places: slice) -> tuple[Numbers, Scores]:
             clusters = np.sort(order[places])
@@ -56,9 +57,10 @@ class Nearby:
     @cached_property
     def _nearness(self) -> Scores:
         """The cosine of the query to each cluster, (c,)."""
-        return self._head.closeness(self.asked) if self._head else np.zeros(0, np.float32)
+        head = self._head
+        return head.closeness(self.asked) if head else np.zeros(0, np.float32)
 
     @cached_property
     def _order(self) -> Numbers:
         """The clusters, nearest first."""
-        return np.argsort(-self._nearness)
+        return np.argsort(-self._nearness, kind="stable")

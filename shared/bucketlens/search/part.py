@@ -73,7 +73,11 @@ class Rows(Protocol):
 
     @property
     def apart(self) -> Apart | None:
-        """How the codes of all rows are compared, where they can be."""
+        """How the codes of rows are compared, where they can be."""
+        ...
+
+    def coding_error(self, query: Vector) -> float:
+        """By how much the cosines that codes tell are off, about and at least (``Coding.error``)."""
         ...
 
     def passing(self, condition: Filter) -> Passing:
@@ -120,6 +124,10 @@ class HeldRows:
     def apart(self) -> Apart | None:
         """Rows in memory that are many have another way (``Part.near``)."""
         return None
+
+    def coding_error(self, query: Vector) -> float:
+        """Rows without codes."""
+        return 0.0
 
     def passing(self, condition: Filter) -> Passing:
         """Which rows pass a filter."""

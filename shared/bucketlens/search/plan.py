@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bucketlens.index.effort import PROBES, Effort
 from bucketlens.index.masks import FEW_ROWS
-from bucketlens.search.sift import all_scored
+from bucketlens.search.sift import all_scored, first
 
 EXACT_BELOW = 20_000
 """Up to this many rows in all local parts together are scanned, whatever a graph would cost."""
@@ -33,7 +33,7 @@ and 0.994 of the true 10, 20, 50 and 100. Where some rows do not count, k hits a
 LEAST_BESIDE, FILTERED_BESIDE = 500, 4
 """Where few rows near the query match, rows of the nearest clusters: so many at least, and all times so many. What
 matches lies apart from the query then, where neighbours are in many clusters. With the half of 1,048,576 x 512 rows
-that is far from the query, recall@10 is 0.980 with 500 rows, 0.990 with 2,000."""
+that is far from the query, recall@10 is 0.980 with 500 rows, 0.990 with 2,000. Only where codes cannot be compared."""
 NEAR_ROWS, CROWDED = 1_000, 0.4
 """Where of so many rows of the nearest clusters at least this share match, a graph is walked as without a filter, only
 farther: the k-th matching row is expected at rank k / share, and within 3 sqrt(k) / share of that (three standard
@@ -54,7 +54,8 @@ COMPARING = 10_000
 scored: of 262,144 and 1,048,576 photographs, half or nine tenths matching, that takes as long as a walk for 100 hits,
 0.8 of it for 500 and 1.2 to 1.6 times as long for ten."""
 LEAST_COMPARED = 20_000
-"""Fewer rows of a shard are scanned as soon, and exactly: 10,000 of 262,144 in 0.4 to 0.8 ms, by code in 0.6 to 0.8."""
+"""Of fewer matching rows of a shard codes are not compared, nor of fewer than twice as many as would all be scored:
+10,000 of 262,144 are scanned in 0.4 to 0.8 ms, and exactly; by code they take 0.6 to 0.8."""
 ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.10 to 0.12 and 2.4 to 3.8
 microseconds, 512 dimensions."""
@@ -134,7 +135,7 @@ class Local:
 def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> Choice:
     """The path for a part; ``among`` is how many rows match in all local parts together."""
     effort, matching, near = part.effort, part.matching, part.near
-    comparable = part.comparable and filtered and matching >= LEAST_COMPARED
+    comparable = part.comparable and filtered and _many(matching, k)
     if exact:
         return Choice(Path.EXACT, "an exact answer was asked for")
     if among <= (EXACT_FILTERED_BELOW if filtered else EXACT_BELOW):
@@ -177,13 +178,18 @@ def wider(choice: Choice, passing: int, matching: int, k: int, *, comparable: bo
     needed = int(1.5 * choice.candidates * enough(k) / max(passing, 1)) + 1
     reason = "more of the graph's candidates must pass the filter"
     candidates = max(2 * choice.candidates, needed, LEAST_CANDIDATES)
-    enough_rows = matching >= LEAST_COMPARED
-    return _walked(candidates, matching, k, reason, choice.beside, comparable=comparable and enough_rows)
+    comparable = comparable and _many(matching, k)
+    return _walked(candidates, matching, k, reason, choice.beside, comparable=comparable)
+
+
+def _many(matching: int, k: int) -> bool:
+    """Whether so many rows of a shard match that their codes are compared."""
+    return matching >= max(LEAST_COMPARED, 2 * all_scored(k))
 
 
 def _walked(candidates: int, matching: int, k: int, reason: str, beside: int, *, comparable: bool) -> Choice:
     walking = candidates * ROWS_PER_CANDIDATE
-    if comparable and walking >= COMPARING + all_scored(k):
+    if comparable and walking >= COMPARING + 2 * first(k):
         return Choice(Path.CODES, "comparing codes is cheaper than walking the graph")
     if walking >= matching:
         return Choice(Path.EXACT, "scanning the matching rows is cheaper than walking the graph")

@@ -107,9 +107,8 @@ def _search(nearby: Nearby, k: int, choice: Choice, least: float | None = None) 
 
 
 def _compared(nearby: Nearby, k: int, choice: Choice, least: float | None) -> Found:
-    """By the codes of what matches; the exact path where that came to score all rows, or cannot be."""
-    asked, part, among = nearby.asked, nearby.matching.part, nearby.matching.count
-    source = part.source
+    """By the codes of what matches; by the exact path where these tell too little, or cannot be compared."""
+    asked, matching, source = nearby.asked, nearby.matching, nearby.matching.part.source
     apart, rounded = source.apart, source.rounded
     if apart is None:
         return _search(nearby, k, Choice(Path.EXACT, "codes are not local"))
@@ -119,12 +118,13 @@ def _compared(nearby: Nearby, k: int, choice: Choice, least: float | None) -> Fo
             return rounded.cosines(asked, rows)
         return cosines_among(asked.vector.astype(np.float16), source.vectors, rows)
 
-    sifted = sift(score, partial(apart, asked.vector), nearby.ground(), k, least)
-    if len(sifted.rows) == among:
-        choice = Choice(Path.EXACT, "codes tell too little of the matching rows")
+    error = source.coding_error(asked.vector)
+    sifted = sift(score, partial(apart, asked.vector), nearby.ground(), k, error=error, least=least)
+    if sifted is None:
+        return _search(nearby, k, Choice(Path.EXACT, "codes tell too little of the matching rows"))
     candidates = np.sort(sifted.rows) if rounded is None else rounded.likely(asked, [sifted.rows], [sifted.cosines], k)
     best, scores = ranked(asked.vector, source.vectors, [candidates], k)
-    return Found(part, best, scores, among, sifted.looked, choice)
+    return Found(matching.part, best, scores, matching.count, sifted.looked, choice)
 
 
 def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:

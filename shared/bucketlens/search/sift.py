@@ -28,8 +28,9 @@ Apart = Callable[[Numbers], Bits]
 
 FIRST, FIRST_PER_HIT = 1_000, 20
 """Rows, the nearest by code, that tell how many more are scored: at least."""
-LOOKED = 4
-"""Times as many rows of the nearest clusters, at least, are those the nearest of, and tell how many clusters follow."""
+LOOKED, LEAST_CLUSTERS = 4, 16
+"""They are the nearest of so many times as many rows, at least, in so many clusters, the nearest, at least; and what is
+looked at there tells how many more clusters are."""
 MISSED, UNSEEN = 0.003, 0.1
 """Share of the hits that may be expected among the rows that are not scored, and in the clusters that are not looked
 at. Of the latter the line says more than there is. Far from the query, 10 to 50 % of 262,144 and 1,048,576 photographs
@@ -61,52 +62,58 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """Rows that may be among the nearest, each once, their cosines, and at how many rows' codes that took a look."""
+    """Rows that may be among the nearest, each once, their cosines, and how many rows' codes were looked at."""
 
     rows: Numbers
     cosines: Scores
     looked: int
 
 
+def first(k: int) -> int:
+    """So many rows are scored at least."""
+    return max(FIRST, FIRST_PER_HIT * k)
+
+
 def all_scored(k: int) -> int:
     """So many rows, or fewer, are all scored."""
-    return 2 * max(FIRST, FIRST_PER_HIT * k)
+    return LOOKED * first(k)
 
 
-def sift(score: Score, apart: Apart, ground: Ground, k: int, least: float | None = None) -> Sifted:
-    """Those of the rows that were scored because they may be among the k nearest (and come up to ``least``): all, where
-    more than half would be."""
-    every, first = int(ground.counts.sum()), all_scored(k) // 2
-    if every <= 2 * first:
-        return _all(score, ground)
-    held = _holding(ground.counts, LOOKED * first) + 1
+def sift(
+    score: Score, apart: Apart, ground: Ground, k: int, *, error: float = 0.0, least: float | None = None
+) -> Sifted | None:
+    """The rows that were scored because they may be among the k nearest (and come up to ``least``); None where more
+    than half of all would have to be.
+
+    ``error`` is what the cosines that codes tell are off by at least: copies of one picture all have the same code.
+    """
+    every = int(ground.counts.sum())
+    if every <= all_scored(k):
+        return None
+    held = max(_holding(ground.counts, all_scored(k)), _holding(np.minimum(ground.counts, 1), LEAST_CLUSTERS)) + 1
     rows, nearness = ground.rows(slice(held))
     bits = apart(rows)
-    within = _holding(np.bincount(bits), min(first, len(rows)))
+    within = _holding(np.bincount(bits), first(k))
     told = bits <= within
     near = rows[told]
     cosines = score(near)
     kth = kth_highest(cosines, k)
     kth = kth if least is None else max(kth, least)
-    by_code = _Line.through(bits[told], cosines)
-    more = _following(ground, held, by_code.by(nearness, bits), kth, UNSEEN * k)
+    line = _Line.through(bits[told], cosines)
+    line = replace(line, error=max(line.error, error))
+    more = _following(ground, held, lambda: line.by(nearness, bits), kth, UNSEEN * k)
     if more:
         others, _ = ground.rows(slice(held, held + more))
         rows, bits = np.concatenate([rows, others]), np.concatenate([bits, apart(others)])
     counts = np.bincount(bits)
     beyond = np.arange(within + 1, len(counts))
-    reach = within + by_code.needed(beyond, counts[within + 1 :], kth, MISSED * k)
+    reach = within + line.needed(beyond, counts[within + 1 :], kth, MISSED * k)
     if 2 * int(counts[: reach + 1].sum()) > every:
-        return _all(score, ground)
+        return None
     likely = bits <= reach
     likely[: len(told)] &= ~told
     far = np.sort(rows[likely])
     return Sifted(np.concatenate([near, far]), np.concatenate([cosines, score(far)]), len(rows))
-
-
-def _all(score: Score, ground: Ground) -> Sifted:
-    rows, _ = ground.rows(slice(None))
-    return Sifted(rows, score(rows), len(rows))
 
 
 def _holding(counts: Numbers, enough: int) -> int:
@@ -114,14 +121,14 @@ def _holding(counts: Numbers, enough: int) -> int:
     return int(np.searchsorted(np.cumsum(counts), enough))
 
 
-def _following(ground: Ground, held: int, line: _Line, kth: float, missed: float) -> int:
+def _following(ground: Ground, held: int, line: Callable[[], _Line], kth: float, missed: float) -> int:
     """How many clusters are to be looked at after the first ``held``."""
     behind = ground.counts[held:]
     if not len(behind):
         return 0
     step = -(-len(behind) // _LEVELS)
     counts = np.add.reduceat(behind, np.arange(0, len(behind), step))
-    return step * line.needed(ground.nearness[held::step], counts, kth, missed)
+    return step * line().needed(ground.nearness[held::step], counts, kth, missed)
 
 
 @dataclass(frozen=True, slots=True)
