@@ -2,6 +2,7 @@
 
     index/<collection>/manifest.json
     index/<collection>/log/<segment>.arrow
+    index/<collection>/merged/<id>.arrow
     index/<collection>/marks/<id>.arrow
     index/<collection>/adapters/<id>.arrow
     index/<collection>/shards/<shard>/<part>

@@ -243,6 +243,11 @@ def test_a_disk_always_has_room_for_the_cache(disk: str, cache: str, share: floa
         assert int(entry[cache]) <= share * int(megabytes) * 1024 * 1024
 
 
+def test_a_model_from_the_bucket_fits_on_the_disk_of_ingest() -> None:
+    assert FUNCTIONS["IngestFunction"]["EphemeralStorage"] == {"Size": {"Ref": "IngestDisk"}}
+    assert TEMPLATE["Parameters"]["IngestDisk"]["Default"] >= 2 * 600, "CLIP B/32 in fp32 has 600 MB"
+
+
 def test_functions_run_where_the_layers_were_built_for() -> None:
     shared = TEMPLATE["Globals"]["Function"]
     layers = resources(TEMPLATE, "AWS::Serverless::LayerVersion")

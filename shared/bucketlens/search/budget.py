@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 HITS, GETS, BYTES = 10, 80, 24_000_000
 FEWEST_GETS, FEWEST_BYTES = 24, 8_000_000
-"""For codes and vectors, however much heads and columns took: of more than 14 shards, or columns of megabytes."""
+"""For codes and vectors, however much heads and columns took: of ten shards and more, or columns of megabytes."""
 CODES_GETS = 0.5
 CODES_BYTES = 0.75
 """Shares of a search that reads codes: the rest is for vectors."""

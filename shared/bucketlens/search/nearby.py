@@ -35,7 +35,7 @@ class Nearby:
         return sum(self.matching.within(*span) for span in spans) / int(held[:taken][-1])
 
     def ground(self) -> Ground:
-        """They in their clusters; in one where there are none."""
+        """The matching rows in their clusters; all in one where the part has none."""
         head = self._head
         if head is None:
             return Ground.of(self.matching.numbers)

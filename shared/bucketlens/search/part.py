@@ -126,7 +126,7 @@ class HeldRows:
         return None
 
     def coding_error(self, query: Vector) -> float:
-        """Rows without codes."""
+        """0: there are no codes."""
         return 0.0
 
     def passing(self, condition: Filter) -> Passing:

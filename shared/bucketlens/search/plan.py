@@ -41,7 +41,7 @@ deviations of a negative binomial distribution). On a million photographs of whi
 ten neighbours in 0.8 of the time that 0.993 take with near clusters beside the walk; where a tenth around the query
 match and this share is 0.2, some queries find four."""
 BESIDE_CLUSTERS = 64
-"""Most clusters that are looked through for them."""
+"""Most clusters that are looked through for rows beside a walk."""
 LEAST_CODED = 250
 CODED_SHARE = 100
 """Rows of the log that are rescored after all were compared by their codes: at least, and one for so many. Of 10,000 to

@@ -48,8 +48,8 @@ class Found:
 
 def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *, exact: bool) -> list[Found]:
     """The k best rows of each part that count and pass the filter, fewer only when fewer match there; and rows that
-    equal the last of them, as ``ranked`` tells. Of a log searched by codes, last, only those that come up to the k best
-    of the others.
+    equal the last of them, as ``ranked`` tells. Of a log searched by codes, last, those that come up to the k best of
+    the others, and maybe more.
 
     Scores are float32 cosines. A part searched by the exact path gives its true k best.
     """

@@ -82,8 +82,8 @@ def all_scored(k: int) -> int:
 def sift(
     score: Score, apart: Apart, ground: Ground, k: int, *, error: float = 0.0, least: float | None = None
 ) -> Sifted | None:
-    """The rows that were scored because they may be among the k nearest (and come up to ``least``); None where more
-    than half of all would have to be.
+    """The rows that were scored because they may be among the k nearest (and come up to ``least``); None where that
+    would be more than half of all, or where so few match that all are.
 
     ``error`` is what the cosines that codes tell are off by at least: copies of one picture all have the same code.
     """
