@@ -22,7 +22,7 @@ MAX_BYTES = 64
 """Beyond 512 dimensions rows are folded first: components 512 apart are added with signs drawn once for ever."""
 
 TELLING = 128
-"""Dimensions from which on the rows of a shard are compared by their signs: fewer tell too little for what they save."""
+"""Dimensions from which on the rows of a shard are compared by their signs: fewer tell too little."""
 
 Codes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]

@@ -22,10 +22,10 @@ T = TypeVar("T")
 CONNECTIVITY = 16
 LEAST_EXPANSION, MOST_EXPANSION, EXPANDED = 40, 64, 20_480
 """Candidates among which the links of a new row are chosen: so many times components, for linking takes as long as
-their product, between the two bounds. On 65,536 x 512 rows around 2,000 centres, recall@10 of 48 candidates and seconds to build on two
-cores: connectivity 12 / expansion 40 0.941 in 5.2, 16 / 40 0.995 in 6.3, 12 / 64 0.989 in 7.4, 16 / 48 0.993 in 8.7. Of
-64 candidates of 262,144 photographs x 256: 16 / 40 0.984 in 13, 16 / 64 0.990 in 15, 16 / 96 0.993 in 20, 16 / 128
-the same in 28; 250,000 x 512 rows take 22 with 40 and 29 with 64."""
+their product, between the two bounds. On 65,536 x 512 rows around 2,000 centres, recall@10 of 48 candidates and seconds
+to build on two cores: connectivity 12 / expansion 40 0.941 in 5.2, 16 / 40 0.995 in 6.3, 12 / 64 0.989 in 7.4, 16 / 48
+0.993 in 8.7. Of 64 candidates of 262,144 photographs x 256: 16 / 40 0.984 in 13, 16 / 64 0.990 in 15, 16 / 96 0.993 in
+20, 16 / 128 the same in 28; 250,000 x 512 rows take 22 with 40 and 29 with 64."""
 _EXPANSION_SEARCH = 16
 """Least; usearch widens it to the number of neighbours asked for."""
 
@@ -75,8 +75,8 @@ def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Num
     Gives what ``trial`` said, and the largest angle by which a row was turned when it was rounded.
 
     Rows are linked in a random order, always the same. In the order of their clusters the early links would all lie
-    within few of them: with 12 / 40 and 64 candidates, recall@10 was 0.932 instead of 0.977 on the 65,536 rows above. Before
-    the last of them are linked, ``trial`` is shown the graph and these rows, which are strangers to it.
+    within few of them: with 12 / 40 and 64 candidates, recall@10 was 0.932 instead of 0.977 on the 65,536 rows above.
+    Before the last of them are linked, ``trial`` is shown the graph and these rows, which are strangers to it.
     """
     index = _empty(vectors.shape[1])
     order = np.random.default_rng(0).permutation(len(vectors))
