@@ -73,7 +73,7 @@ def test_the_ground_is_the_mask_in_the_order_of_the_clusters(
 @pytest.mark.parametrize(("rows", "most"), [(1, 64), (1_000, 64), (1_000, 2), (10**9, 10**9)])
 def test_the_share_is_that_of_the_rows_of_the_nearest_clusters(source: Shard, few: bool, rows: int, most: int) -> None:
     chosen, query = matching(source, 1, 0.3, 0.1, few=few), around(1, DIMENSION, 1)[0].astype(np.float32)
-    spans = source.head.near(Asked(query), None, rows, most)
+    spans = source.head.near(source.head.closeness(Asked(query)), None, rows, most)
     held = np.concatenate([chosen.mask[first:end] for first, end in spans])
     assert Nearby(chosen, Asked(query)).share(rows, most) == pytest.approx(held.mean())
 

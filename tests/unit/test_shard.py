@@ -188,7 +188,7 @@ def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) ->
                 held += np.count_nonzero(counting[firsts[number] : firsts[number + 1]])
                 if held >= enough:
                     break
-            spans = head.near(Asked(query), mask, enough, most)
+            spans = head.near(head.closeness(Asked(query)), mask, enough, most)
             found = np.zeros(ROWS, bool)
             for first, end in spans:
                 found[first:end] = True

@@ -106,23 +106,22 @@ class Head:
 
     def closeness(self, asked: Asked) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        return np.asarray(self._nearness(asked) * np.float32(asked.inverse))
-
-    def _nearness(self, asked: Asked) -> npt.NDArray[np.float32]:
-        """The same but for the length of the rounded query, which orders no clusters."""
-        return np.asarray(inner_products(asked.rounded, self.centroids) * self._inverse_lengths)
+        return np.asarray(
+            inner_products(asked.rounded, self.centroids) * self._inverse_lengths * np.float32(asked.inverse)
+        )
 
     @cached_property
     def _inverse_lengths(self) -> npt.NDArray[np.float32]:
         lengths = np.linalg.norm(self.centroids.astype(np.float32), axis=1)
         return np.asarray(1 / np.maximum(lengths, 1e-12), dtype=np.float32)
 
-    def near(self, asked: Asked, mask: Mask | None, enough: int, most: int) -> list[Span]:
-        """The clusters nearest to the query, as many as hold ``enough`` rows of the mask (rows,), but at most ``most``.
+    def near(self, closeness: npt.NDArray[np.float32], mask: Mask | None, enough: int, most: int) -> list[Span]:
+        """The clusters nearest to a query of this ``closeness``, as many as hold ``enough`` rows of the mask (rows,),
+        but at most ``most``.
 
         As spans of rows, ascending; clusters that adjoin are one. Without a mask all rows count.
         """
-        nearness, firsts = self._nearness(asked), self.outline.firsts
+        nearness, firsts = closeness.copy(), self.outline.firsts
         spans, held = list[Span](), 0
         while held < enough and len(spans) < min(most, len(nearness)):
             nearest = int(nearness.argmax())  # the best of a thousand, some times, sooner than the order of all

@@ -27,20 +27,16 @@ class Nearby:
         head = self._head
         if head is None or head.effort is None or not self.matching.count:
             return 0.0
-        nearest = self._order[:most]
-        firsts, ends = head.outline.firsts[nearest], head.outline.firsts[nearest + 1]
-        held = np.cumsum(ends - firsts)
-        taken = int(np.searchsorted(held, rows)) + 1
-        spans = zip(firsts[:taken].tolist(), ends[:taken].tolist(), strict=True)
-        return sum(self.matching.within(*span) for span in spans) / int(held[:taken][-1])
+        spans = head.near(self.closeness, None, rows, most)
+        return sum(self.matching.within(*span) for span in spans) / sum(end - first for first, end in spans)
 
     def ground(self) -> Ground:
         """The matching rows in their clusters; all in one where the part has none."""
         head = self._head
         if head is None:
             return Ground.of(self.matching.numbers)
-        nearness, order, firsts = self._nearness, self._order, head.outline.firsts
-        counts = self.matching.counted(firsts)
+        nearness, firsts = self.closeness, head.outline.firsts
+        order, counts = np.argsort(-nearness), self.matching.counted(firsts)
 
         def rows(places: slice) -> tuple[Numbers, Scores]:
             clusters = np.sort(order[places])
@@ -50,17 +46,12 @@ class Nearby:
 
         return Ground(nearness[order], counts[order], rows)
 
-    @property
-    def _head(self) -> Head | None:
-        return self.matching.part.source.head
-
     @cached_property
-    def _nearness(self) -> Scores:
-        """The cosine of the query to each cluster, (c,)."""
+    def closeness(self) -> Scores:
+        """The cosine of the query to each cluster, (c,); looked up once."""
         head = self._head
         return head.closeness(self.asked) if head else np.zeros(0, np.float32)
 
-    @cached_property
-    def _order(self) -> Numbers:
-        """The clusters, nearest first."""
-        return np.argsort(-self._nearness, kind="stable")
+    @property
+    def _head(self) -> Head | None:
+        return self.matching.part.source.head

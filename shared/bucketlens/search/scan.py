@@ -16,7 +16,7 @@ from bucketlens.index.rounded import Asked
 from bucketlens.index.vectors import cosines_among, ranked
 from bucketlens.records import Vector
 from bucketlens.search.nearby import Nearby
-from bucketlens.search.part import Matching, Part
+from bucketlens.search.part import Part
 from bucketlens.search.plan import (
     BESIDE_CLUSTERS,
     EXACT_FILTERED_BELOW,
@@ -90,7 +90,7 @@ def _search(nearby: Nearby, k: int, choice: Choice, least: float | None = None) 
     matching, asked, part = nearby.matching, nearby.asked, nearby.matching.part
     candidates, scanned = list[Numbers](), 0
     if choice.path in (Path.GRAPH, Path.CLUSTERS):
-        candidates, scanned, choice = _approach(matching, asked, k, choice)
+        candidates, scanned, choice = _approach(nearby, k, choice)
     if choice.path is Path.CODES and part.near is not None and matching.passing is None:
         mask = None if matching.whole else matching.mask
         candidates, scanned = [part.near(asked.vector, mask, choice.candidates, least)], matching.count
@@ -127,12 +127,12 @@ def _compared(nearby: Nearby, k: int, choice: Choice, least: float | None) -> Fo
     return Found(matching.part, best, scores, matching.count, sifted.looked, choice)
 
 
-def _approach(matching: Matching, asked: Asked, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
+def _approach(nearby: Nearby, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and another path, when that would be cheaper."""
-    source, mask = matching.part.source, None if matching.whole else matching.mask
-    head, graph, rounded = source.head, source.graph, source.rounded
-    near = head.near(asked, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
+    asked, matching, source = nearby.asked, nearby.matching, nearby.matching.part.source
+    mask, head, graph, rounded = None if matching.whole else matching.mask, source.head, source.graph, source.rounded
+    near = head.near(nearby.closeness, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
     groups = [_rows(span, mask) for span in near]
     held = sum(map(len, groups))
     while choice.path in (Path.GRAPH, Path.CLUSTERS):
