@@ -98,6 +98,32 @@ def test_where_few_rows_near_the_query_match_codes_are_compared(
     assert right >= 0.96 * K * 40, "of so few rows the nearest 500 tell less than 1,000 do"
 
 
+def islands(count: int, dimension: int, seed: int = 0) -> np.ndarray:
+    """Rows in 500 tight islands, in 12 dimensions but for noise: several of them share each cluster."""
+    rng, same = np.random.default_rng(seed), np.random.default_rng(9)
+    axes, middles = same.standard_normal((12, dimension)), same.standard_normal((500, 12))
+    inner = middles[rng.integers(0, 500, count)] + 0.15 * rng.standard_normal((count, 12))
+    return unit(inner @ axes + 0.3 * rng.standard_normal((count, dimension))).astype(np.float16)
+
+
+def test_islands_of_rows_that_share_clusters_are_not_missed_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in (plan, scan):
+        monkeypatch.setattr(module, "EXACT_FILTERED_BELOW", 5_000)
+    monkeypatch.setattr(plan, "LEAST_COMPARED", 5_000)
+    made, looked = heights(islands(24_000, 256, seed=1), tmp_path), list[float]()
+    source, condition = made.part.source, parse({"height": {"$lt": 0.5}})
+    matching = source.passing(condition).mask
+    for sideways in islands(40, 256, seed=3).astype(np.float32):
+        query = unit((3 * made.up + sideways)[None, :])[0]
+        (found,) = search_parts([made.part], query, condition, K, exact=False)
+        kth = np.sort(exact_cosines(query, source.vectors[matching]))[-K]
+        assert np.count_nonzero(found.scores[:K] >= kth) >= K - 2
+        looked.append(found.scanned / found.matched)
+    assert np.median(looked) < 1
+
+
 def test_a_shard_whose_codes_are_not_local_is_scanned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(plan, "LEAST_COMPARED", 2_000)
     for module in (plan, scan):
