@@ -15,10 +15,10 @@ from bucketlens.filters import ALWAYS, Among, And, Compare, Filter, Not, Operand
 from bucketlens.index import mask as mask_module
 from bucketlens.index import masks as masks_module
 from bucketlens.index.columns import encode, unify
-from bucketlens.index.mask import evaluate, few_passing
+from bucketlens.index.mask import by_order, evaluate
 from bucketlens.index.masks import Masks, Passing
-from bucketlens.index.ordered import Ordered
-from bucketlens.index.rounded import Rounded
+from bucketlens.index.ordered import Ordered, Stretch
+from bucketlens.index.rounded import Rounded, Rounding
 from bucketlens.records import Metadata, Value
 
 FAR = [f"9999-12-31T23:59:59.99999{last}Z" for last in (0, 8, 9)]
@@ -88,7 +88,10 @@ def test_few_rows_are_found_by_orders_alone_or_a_mask_is_made_of_them(
 
     expected = evaluate(condition, table)
     assert evaluate(condition, table, orders).tolist() == expected.tolist()
-    few = few_passing(condition, table, orders, most)
+    few = by_order(condition, table, orders, most)
+    if isinstance(few, Stretch):
+        assert len(few) == np.count_nonzero(expected) > most
+        few = few.numbers()
     assert few is None or few.tolist() == np.flatnonzero(expected).tolist()
 
 
@@ -98,13 +101,18 @@ def test_rows_within_bounds_are_few_or_are_not_told() -> None:
     bounds = {"n": {"$gte": 2, "$lt": 5}}
     for condition, most, expected in (
         (bounds, 6, [2, 3, 4, 52, 53, 54]),
-        (bounds, 5, None),
+        (bounds, 5, Stretch),
+        ({**bounds, "n.b": 7}, 5, None),
+        ({**bounds, "t": {"$in": ["3", "4", "9"]}}, 5, None),
         ({**bounds, "t": {"$in": ["3", "4", "9"]}}, 6, [3, 4]),
         ({**bounds, "t": "9"}, 6, []),
         ({"t": "9"}, 6, None),
         ({"$or": [bounds, bounds]}, 6, None),
     ):
-        few = few_passing(parse(condition), table, orders, most)
+        few = by_order(parse(condition), table, orders, most)
+        if expected is Stretch:
+            assert isinstance(few, Stretch)
+            few, expected = few.numbers(), [2, 3, 4, 52, 53, 54]
         assert (None if few is None else few.tolist()) == expected, condition
 
 
@@ -128,6 +136,22 @@ def test_bounds_of_a_column_are_looked_up_in_its_order_from_the_second_filter_on
         found = masks.get("s", parse(body), table).mask
         assert len(passed) == passes, body
         assert found.tolist() == evaluate(parse(body), table).tolist()
+
+
+def test_many_rows_within_bounds_are_told_by_the_order_and_by_a_mask_once_they_are_asked_for_again() -> None:
+    table = as_table([{"n": float(n % 50)} for n in range(60_000)])
+    masks, bounds = Masks(), [parse({"n": {"$gte": n}}) for n in (1, 2, 3)]
+    assert masks.get("s", bounds[0], table).told is not None, "the order of a column is made for its second filter"
+    first = masks.get("s", bounds[1], table)
+    assert first.stretch is not None
+    again = masks.get("s", bounds[1], table)
+    assert again.told is not None
+    assert again.stretch is None, "what is remembered keeps no order in memory"
+    assert masks.get("s", bounds[1], table) is again
+    assert first.count == again.count == 57_600
+    assert np.array_equal(first.holds(slice(30, 90)), again.holds(slice(30, 90)))
+    assert np.array_equal(first.mask, again.mask)
+    assert not first.mask.flags.writeable
 
 
 def test_fields_nobody_has_match_only_negations() -> None:
@@ -214,7 +238,7 @@ def passing(shard: str, filter: str, numbers: np.ndarray) -> Passing:
 
 
 def test_rows_of_a_filter_that_is_scanned_again_are_gathered() -> None:
-    rows = Rounded(np.arange(90_000, dtype=np.int64).astype(np.int8).reshape(9_000, 10), 0.01)
+    rows = Rounded(np.arange(90_000, dtype=np.int64).astype(np.int8).reshape(9_000, 10), Rounding(100.0, 0.01))
     few = passing("s", "few", np.arange(3, 9_000, 17))
     masks, asked = Masks(), list[None]()
 
@@ -226,7 +250,7 @@ def test_rows_of_a_filter_that_is_scanned_again_are_gathered() -> None:
     held = masks.gathered(few, every)
     assert held is not None
     assert np.array_equal(held.rows, rows.rows[few.numbers])
-    assert held.angle == rows.angle
+    assert held.rounding == rows.rounding
     assert masks.gathered(few, every) is held
     assert len(asked) == 2
     assert few.numbers is not None
@@ -239,7 +263,7 @@ def test_rows_of_a_filter_that_is_scanned_again_are_gathered() -> None:
 
 
 def test_what_is_gathered_has_an_end_and_takes_no_room_from_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, table = Rounded(np.ones((9_000, 10), np.int8), 0.0), as_table([{"a": n} for n in range(100)])
+    rows, table = Rounded(np.ones((9_000, 10), np.int8), Rounding(100.0, 0.0)), as_table([{"a": n} for n in range(100)])
     masks = Masks(budget=1_000_000, gathered=20_000)
     held = masks.get("s", parse({"a": 1}), table)
     for number in range(9):
@@ -247,7 +271,7 @@ def test_what_is_gathered_has_an_end_and_takes_no_room_from_masks(monkeypatch: p
         assert [masks.gathered(few, lambda: rows) is None for _ in range(3)] == [True, False, False]
     assert masks.gathered(passing("s", "0", np.arange(600)), lambda: rows) is None, "the least recently used went"
     monkeypatch.setattr(Rounded, "taken", None)
-    for count in (1_500, 2_500):  # the lengths take room, too
+    for count in (2_001, 2_500):
         many = passing("s", str(count), np.arange(count))
         assert all(masks.gathered(many, lambda: rows) is None for _ in range(3)), "too many, and never copied"
     assert masks.get("s", parse({"a": 1}), table) is held

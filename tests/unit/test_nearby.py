@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import pyarrow as pa  # noqa: TID251
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from bucketlens.index.block import Block
 from bucketlens.index.codes import Coding, bits_apart, encode
 from bucketlens.index.gather import Gathered
 from bucketlens.index.masks import Passing
+from bucketlens.index.ordered import Bound, Ordered
 from bucketlens.index.rounded import Asked
 from bucketlens.index.shard import Shard
 from bucketlens.index.vectors import exact_cosines
@@ -27,6 +29,7 @@ from bucketlens.search.part import HeldRows, Matching, Part
 from bucketlens.search.sift import FIRST, LOOKED, Ground, sift
 
 ROWS, DIMENSION, K = 24_000, 256, 10
+FORMS, ONE = ("numbers", "mask", "stretch"), Bound("eq", 1)
 
 
 @pytest.fixture(scope="module")
@@ -38,26 +41,30 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Shard:
     return Shard("s", made, reading(made.__getitem__))
 
 
-def matching(source: Shard, seed: int, share: float, deleted: float, *, few: bool) -> Matching:
-    """Rows that pass a filter, as numbers where they are ``few`` and as a mask otherwise."""
+def matching(source: Shard, seed: int, share: float, deleted: float, form: str) -> Matching:
+    """Rows that pass a filter, in one of the forms in which that is known."""
     rng = np.random.default_rng(seed)
     passing, live = rng.random(ROWS) < share, rng.random(ROWS) >= deleted
-    told = Passing(ROWS, np.flatnonzero(passing)) if few else Passing(ROWS, None, passing)
-    return Matching(Part("s", source, live), told)
+    told = {
+        "numbers": Passing(ROWS, numbers=np.flatnonzero(passing)),
+        "mask": Passing(ROWS, told=passing),
+        "stretch": Passing(ROWS, stretch=Ordered.of(pa.chunked_array([passing.astype(float)])).within([ONE])),
+    }
+    return Matching(Part("s", source, live), told[form])
 
 
 @given(
     seed=st.integers(0, 1_000),
     share=st.sampled_from([0.0, 0.001, 0.3, 1.0]),
     deleted=st.sampled_from([0.0, 0.2, 1.0]),
-    few=st.booleans(),
+    form=st.sampled_from(FORMS),
     start=st.integers(0, 100),
     count=st.integers(0, 100),
 )
 def test_the_ground_is_the_mask_in_the_order_of_the_clusters(
-    source: Shard, seed: int, share: float, deleted: float, few: bool, start: int, count: int
+    source: Shard, seed: int, share: float, deleted: float, form: str, start: int, count: int
 ) -> None:
-    chosen, query = matching(source, seed, share, deleted, few=few), around(1, DIMENSION, seed)[0].astype(np.float32)
+    chosen, query = matching(source, seed, share, deleted, form), around(1, DIMENSION, seed)[0].astype(np.float32)
     mask, firsts, asked = chosen.mask, source.head.outline.firsts, Asked(query)
     ground, near = Nearby(chosen, asked).ground(), source.head.closeness(asked)
     order = np.argsort(-near)
@@ -69,10 +76,10 @@ def test_the_ground_is_the_mask_in_the_order_of_the_clusters(
     assert np.array_equal(nearness, near[of[rows]])
 
 
-@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("rows", "most"), [(1, 64), (1_000, 64), (1_000, 2), (10**9, 10**9)])
-def test_the_share_is_that_of_the_rows_of_the_nearest_clusters(source: Shard, few: bool, rows: int, most: int) -> None:
-    chosen, query = matching(source, 1, 0.3, 0.1, few=few), around(1, DIMENSION, 1)[0].astype(np.float32)
+def test_the_share_is_that_of_the_rows_of_the_nearest_clusters(source: Shard, form: str, rows: int, most: int) -> None:
+    chosen, query = matching(source, 1, 0.3, 0.1, form), around(1, DIMENSION, 1)[0].astype(np.float32)
     spans = source.head.near(source.head.closeness(Asked(query)), None, rows, most)
     held = np.concatenate([chosen.mask[first:end] for first, end in spans])
     assert Nearby(chosen, Asked(query)).share(rows, most) == pytest.approx(held.mean())
@@ -89,7 +96,7 @@ def test_without_a_graph_there_is_no_share_and_one_ground(source: Shard) -> None
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_clusters_that_hold_no_hit_are_not_looked_at(source: Shard, share: float) -> None:
-    chosen = matching(source, 2, share, 0.0, few=False)
+    chosen = matching(source, 2, share, 0.0, "mask")
     codes, coding = encode(source.vectors)
     right, looked = 0, list[int]()
     for row in source.vectors[::600].astype(np.float32):
@@ -181,3 +188,20 @@ def test_copies_do_not_make_codes_seem_to_tell_more_than_they_do() -> None:
         return K if sifted is None else int(np.count_nonzero(np.sort(sifted.cosines)[-K:] >= np.sort(cosines)[-K]))
 
     assert found(coding.error(query)) == K > found(0.0)
+
+
+@given(
+    seed=st.integers(0, 1_000),
+    deleted=st.sampled_from([0.0, 0.2, 1.0]),
+    form=st.sampled_from(FORMS),
+    among=st.integers(0, 50),
+)
+def test_some_rows_and_their_number_are_those_of_the_mask(
+    source: Shard, seed: int, deleted: float, form: str, among: int
+) -> None:
+    chosen, rows = matching(source, seed, 0.3, deleted, form), np.random.default_rng(seed).choice(ROWS, among)
+    held = chosen.holds(rows)
+    first, end = sorted(np.random.default_rng(seed).choice(ROWS, 2).tolist())
+    within, count = chosen.within(first, end), chosen.count
+    assert np.array_equal(held, chosen.mask[rows])
+    assert (within, count) == (np.count_nonzero(chosen.mask[first:end]), np.count_nonzero(chosen.mask))

@@ -92,12 +92,12 @@ def test_where_many_rows_near_the_query_match_a_filter_a_walk_goes_to_the_rank_w
         return choice.candidates, choice.beside
 
     assert chosen(0.39) == (301, 2_000), "as if it knew nothing"
-    assert chosen(0.5) == (96 + 2 * (39 - 10), 500)
-    assert chosen(1.0) == (96 + 2 * (20 - 10), 500)
+    assert chosen(0.5) == (96 + 2 * (33 - 10), 500)
+    assert chosen(1.0) == (96 + 2 * (17 - 10), 500)
     assert chosen(0.5, 100) == (3 * 100 * 2 + 1, 5_000), "three for each hit"
     walk = Effort(96, 0, 0.995)
     found = planned(10**6, 10**5, 10, among=10**6, filtered=True, effort=walk, exact=False, near=0.9)
-    assert found.candidates == 96 + 2 * (22 - 10), "others match elsewhere, and these are still the nearest"
+    assert found.candidates == 96 + 2 * (19 - 10), "others match elsewhere, and these are still the nearest"
 
 
 def test_graphs_that_share_the_rows_are_asked_for_fewer_but_not_in_proportion() -> None:

@@ -20,7 +20,7 @@ from bucketlens.index import shard
 from bucketlens.index.block import Block
 from bucketlens.index.gather import Gathered
 from bucketlens.index.pile import Pile
-from bucketlens.index.rounded import Asked, Rounded, to_int8, turn
+from bucketlens.index.rounded import Asked, Rounded, round_rows, scale_of
 from bucketlens.index.shard import Shard
 from bucketlens.index.vectors import exact_cosines
 from bucketlens.records import ModelIdentity
@@ -150,10 +150,10 @@ def test_of_the_rows_that_are_scored_none_of_the_nearest_is_left_out(
     """Whatever codes tell: ``noise`` is how far their bits are off."""
     rng = np.random.default_rng(seed)
     vectors, query = unit(rng.standard_normal((rows, 32))), unit(rng.standard_normal((1, 32)))[0]
-    held, small = vectors.astype(np.float16), to_int8(vectors)
+    held = vectors.astype(np.float16)
     cosines = exact_cosines(query, held)
     bits = np.clip(np.round(100 - 60 * cosines + noise * 10 * rng.standard_normal(rows)), 0, 512).astype(np.uint16)
-    asked, rounded = Asked(query), Rounded(small, turn(held, small))
+    asked, rounded = Asked(query), Rounded(*round_rows(held, scale_of(held)))
     found = sift(lambda numbers: rounded.cosines(asked, numbers), bits.__getitem__, Ground.of(np.arange(rows)), k)
     if found is None:
         assert noise > 1 or rows <= all_scored(k)

@@ -11,7 +11,7 @@ from usearch.index import Index  # noqa: TID251
 
 from bucketlens.errors import Corrupt
 from bucketlens.index.graph import build
-from bucketlens.index.rounded import to_int8, turn
+from bucketlens.index.rounded import round_rows, scale_of
 from bucketlens.index.slots import map_bytes, rows_by_slot, sort_by_key
 
 
@@ -69,8 +69,9 @@ def test_a_file_that_is_laid_out_otherwise_is_refused(damage: str, tmp_path: Pat
     assert (tmp_path / "graph").read_bytes() == kept.read_bytes()
 
 
-def test_a_graph_is_built_in_the_order_of_its_rows_and_tells_how_far_rounding_turned_them(tmp_path: Path) -> None:
+def test_a_graph_is_built_in_the_order_of_its_rows_and_tells_how_they_were_rounded(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((5_000, 48)).astype(np.float16)
-    _, turned = build(vectors, 2, tmp_path / "graph", lambda links, asking: None)
-    assert np.array_equal(rows_by_slot(map_bytes(tmp_path / "graph"), "graph"), to_int8(vectors))
-    assert turned == turn(vectors, to_int8(vectors))
+    _, told = build(vectors, 2, tmp_path / "graph", lambda links, asking: None)
+    forms, rounding = round_rows(vectors, scale_of(vectors))
+    assert np.array_equal(rows_by_slot(map_bytes(tmp_path / "graph"), "graph"), forms)
+    assert told == rounding

@@ -27,10 +27,10 @@ from bucketlens.index.arrow import ROWS_PER_BATCH, Span
 from bucketlens.index.codes import Coding
 from bucketlens.index.effort import Effort
 from bucketlens.index.fields import Place
-from bucketlens.index.rounded import Asked
+from bucketlens.index.rounded import Asked, Rounding
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import Column
-from bucketlens.index.vectors import inner_products
+from bucketlens.index.vectors import products
 from bucketlens.records import ModelIdentity, Sequencer
 
 _HASH_BYTES, _ROW_BYTES, _HALF_BYTES = 8, 4, 2
@@ -89,7 +89,7 @@ class Outline:
 @dataclass(frozen=True)
 class Head:
     """An outline, and what belongs to the vectors: (clusters, d) int8 centroids, the coding, where values begin, and
-    where there is a graph the effort that a search for the nearest rows takes, and the largest ``turn`` of a row."""
+    where there is a graph the effort that a search for the nearest rows takes, and how its rows were rounded."""
 
     outline: Outline
     centroids: npt.NDArray[np.int8]
@@ -97,7 +97,7 @@ class Head:
     vectors_at: int
     codes_at: int
     effort: Effort | None = None
-    turn: float = 0.0
+    rounding: Rounding | None = None
 
     @property
     def dimension(self) -> int:
@@ -107,7 +107,7 @@ class Head:
     def closeness(self, asked: Asked) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
         return np.asarray(
-            inner_products(asked.rounded, self.centroids) * self._inverse_lengths * np.float32(asked.inverse)
+            products(asked.packed, self.centroids) * self._inverse_lengths * np.float32(1 / asked.rounding.scale)
         )
 
     @cached_property
@@ -182,7 +182,7 @@ def pack(head: Head, model: ModelIdentity) -> bytes:
         "mean": [round(component, 7) for component in head.coding.mean.tolist()],
         "scale": head.coding.scale,
         "effort": asdict(head.effort) if head.effort else None,
-        "turn": head.turn,
+        "rounding": asdict(head.rounding) if head.rounding else None,
         "fields": outline.fields,
         "newest": str(outline.newest),
         "columns": {name: asdict(column) for name, column in outline.columns.items()},
@@ -218,7 +218,7 @@ def map_head(path: Path) -> Head:
             said["vectors_at"],
             said["codes_at"],
             Effort(**said["effort"]) if said["effort"] else None,
-            said["turn"],
+            Rounding(**said["rounding"]) if said["rounding"] else None,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise Corrupt(

@@ -55,13 +55,14 @@ def evaluate(condition: Filter, table: pa.Table, orders: Orders | None = None) -
             return _among(field, values, table)
 
 
-def few_passing(condition: Filter, table: pa.Table, orders: Orders, most: int) -> npt.NDArray[np.int64] | None:
-    """The numbers of the rows that pass, ascending, where the order of a column tells without a pass over all rows that
-    they are so many at most; otherwise None. Other conditions of the filter take what they take in ``evaluate``."""
+def by_order(condition: Filter, table: pa.Table, orders: Orders, most: int) -> npt.NDArray[np.int64] | Stretch | None:
+    """The rows that pass as far as orders of columns tell without a pass over all rows: their numbers, ascending, where
+    these tell that they are so many at most; where they are more and one column's bounds are all that is asked, where
+    they stand; otherwise None. Other conditions of the filter take what they take in ``evaluate``."""
     bounded, others = _bounded(_conjuncts(condition), table, orders)
     fewest = min(bounded, key=len, default=None)
     if fewest is None or len(fewest) > most:
-        return None
+        return fewest if len(bounded) == 1 and not others else None
     found = fewest.numbers()
     for stretch in bounded:
         if stretch is not fewest:

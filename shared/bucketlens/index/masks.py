@@ -14,8 +14,8 @@ import pyarrow as pa  # noqa: TID251
 from bucketlens.filters import Filter
 from bucketlens.index.arrays import Mask
 from bucketlens.index.block import filterable
-from bucketlens.index.mask import Orders, evaluate, few_passing
-from bucketlens.index.ordered import Ordered
+from bucketlens.index.mask import Orders, by_order, evaluate
+from bucketlens.index.ordered import Ordered, Stretch
 from bucketlens.index.remembered import Name, Remembered
 from bucketlens.index.rounded import Rounded
 
@@ -36,21 +36,24 @@ A scan of 50,000 x 512 has 25 MiB; what does not fit is scanned where it lies.""
 
 @dataclass(frozen=True)
 class Passing:
-    """Which of so many ``rows`` pass a filter: where they are few their ``numbers``, ascending, and where every row had
-    to be looked at a mask (n,), ``told``. Read-only. ``name`` is that of the filter over these rows, where it is
-    remembered."""
+    """Which of so many ``rows`` pass a filter: where they are few their ``numbers``, ascending, where they stand beside
+    one another in the order of a column that ``stretch``, and where every row had to be looked at a mask (n,),
+    ``told``. Read-only. ``name`` is that of the filter over these rows, where it is remembered."""
 
     rows: int
     numbers: npt.NDArray[np.int64] | None = None
     told: Mask | None = None
     name: Name | None = None
+    stretch: Stretch | None = None
 
     @classmethod
     def of(cls, condition: Filter, rows: pa.Table, orders: Orders | None = None) -> Passing:
         """Which of these rows pass, by their metadata and their key."""
         table, count = filterable(rows), int(rows.num_rows)
         few, mask = max(FEW_ROWS, count // _FEW), None
-        numbers = few_passing(condition, table, orders, few) if orders else None
+        numbers = by_order(condition, table, orders, few) if orders else None
+        if isinstance(numbers, Stretch):
+            return cls(count, stretch=numbers)
         if numbers is None:
             mask = _shut(evaluate(condition, table, orders))
             numbers = np.flatnonzero(mask) if int(np.count_nonzero(mask)) <= few else None
@@ -61,6 +64,8 @@ class Passing:
         """Which of the rows, (n,). Of a million, to make it takes as long as to score 4,000."""
         if self.told is not None:
             return self.told
+        if self.stretch is not None:
+            return _shut(self.stretch.mask())
         mask = np.zeros(self.rows, np.bool_)
         mask[self.numbers] = True
         return _shut(mask)
@@ -68,7 +73,13 @@ class Passing:
     @cached_property
     def count(self) -> int:
         """How many pass."""
+        if self.stretch is not None:
+            return len(self.stretch)
         return int(np.count_nonzero(self.mask)) if self.numbers is None else len(self.numbers)
+
+    def holds(self, rows: npt.NDArray[np.int64] | slice) -> Mask:
+        """Which of these rows pass. Of a stretch no mask of all is made for that."""
+        return self.mask[rows] if self.stretch is None else self.stretch.holds(rows)
 
     @property
     def nbytes(self) -> int:
@@ -97,6 +108,11 @@ class Masks:
         passing = self._passing.get(name)
         if passing is None:
             passing = replace(Passing.of(condition, rows, cache(partial(self._order, shard, rows))), name=name)
+            if passing.stretch is not None:
+                # A stretch keeps a column's order in memory, and once may be never again.
+                if not self._passing.wanted(name, passing.nbytes):
+                    return passing
+                passing = replace(passing, told=passing.mask, stretch=None)
             self._passing.put(name, passing)
         return passing
 

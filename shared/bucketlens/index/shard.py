@@ -25,6 +25,7 @@ from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
 from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
+from bucketlens.index.slots import foreign
 from bucketlens.index.stats import collect
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
@@ -140,7 +141,9 @@ class Shard:
     def _linked(self) -> tuple[Graph, Rounded]:
         def linked(path: Path) -> tuple[Graph, Rounded]:
             links, rows = Graph.map(path, self.head.dimension)
-            return links, Rounded(rows, self.head.turn)
+            if self.head.rounding is None:
+                raise foreign(path.name)
+            return links, Rounded(rows, self.head.rounding)
 
         return self._mapped(GRAPH, linked)
 
@@ -234,8 +237,8 @@ def rebuild(
         return measure(held, asking, walked, centroids, outline.firsts)
 
     if len(held) >= GRAPH_MIN_ROWS:
-        taken, turn = graph.build(held, threads, folder / GRAPH, effort)
-        head = replace(head, effort=taken, turn=turn)
+        taken, rounding = graph.build(held, threads, folder / GRAPH, effort)
+        head = replace(head, effort=taken, rounding=rounding)
     (folder / HEAD).write_bytes(pack(head, model))
     return {part: folder / part for part in changing(len(held))}
 

@@ -187,8 +187,15 @@ class Matching:
     def within(self, first: int, end: int) -> int:
         """How many of the rows from ``first`` up to ``end``."""
         if self.passing is None or self.passing.numbers is None:
-            return int(np.count_nonzero(self.mask[first:end]))
+            return int(np.count_nonzero(self.holds(slice(first, end))))
         return int(np.diff(np.searchsorted(self.numbers, (first, end)))[0])
+
+    def holds(self, rows: Numbers | slice) -> Mask:
+        """Which of these rows."""
+        live = self.part.live
+        if self.passing is None:
+            return live[rows]
+        return self.passing.holds(rows) if self.part.whole else live[rows] & self.passing.holds(rows)
 
     def counted(self, firsts: Numbers) -> Numbers:
         """How many of the rows from each of these up to the next, ascending and none twice; (len(firsts) - 1,)."""

@@ -13,7 +13,7 @@ from bucketlens.filters import ALWAYS, Filter
 from bucketlens.index.arrays import Mask, Numbers, Scores
 from bucketlens.index.arrow import Span
 from bucketlens.index.rounded import Asked
-from bucketlens.index.vectors import cosines_among, ranked
+from bucketlens.index.vectors import FEW, cosines_among, ranked
 from bucketlens.records import Vector
 from bucketlens.search.nearby import Nearby
 from bucketlens.search.part import Part
@@ -131,16 +131,19 @@ def _approach(nearby: Nearby, k: int, choice: Choice) -> tuple[list[Numbers], in
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and another path, when that would be cheaper."""
     asked, matching, source = nearby.asked, nearby.matching, nearby.matching.part.source
-    mask, head, graph, rounded = None if matching.whole else matching.mask, source.head, source.graph, source.rounded
-    near = head.near(nearby.closeness, mask, choice.beside, BESIDE_CLUSTERS) if head and choice.beside else []
-    groups = [_rows(span, mask) for span in near]
+    head, graph, rounded, groups = source.head, source.graph, source.rounded, list[Numbers]()
+    near = list[Span]()
+    if head and choice.beside:
+        mask = None if matching.whole else matching.mask
+        near = head.near(nearby.closeness, mask, choice.beside, BESIDE_CLUSTERS)
+        groups = [_rows(span, mask) for span in near]
     held = sum(map(len, groups))
     while choice.path in (Path.GRAPH, Path.CLUSTERS):
-        walked, apart = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NOTHING
-        kept = slice(None) if mask is None else mask[walked]
-        passing, apart = walked[kept], apart[kept]
+        walked, products = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NOTHING
+        kept = slice(None) if matching.whole else matching.holds(walked)
+        passing, products = walked[kept], products[kept]
         if (len(passing) if choice.candidates else held) >= enough(k):
-            likely = passing[: rounded.within(asked, apart, k)] if rounded else passing
+            likely = passing[: rounded.within(asked, products, k)] if rounded and len(passing) > FEW else passing
             return [_outside(likely, near), *groups], len(walked) + held, choice
         choice = wider(choice, len(passing), matching.count, k, comparable=source.apart is not None)
     return [], 0, choice
