@@ -55,16 +55,18 @@ def graph(folder: Path) -> None:
     from usearch.index import Index
 
     rows = np.random.default_rng(1).integers(-127, 128, (200, 64)).astype(np.int8)
-    index = Index(ndim=64, metric="cos", dtype="i8", connectivity=12, expansion_add=40)
+    index = Index(ndim=64, metric="ip", dtype="i8", connectivity=12, expansion_add=40)
     index.add(np.arange(len(rows)), rows)
     path = str(folder / "graph.usearch")
     index.save(path)
-    viewed = Index(ndim=64, metric="cos", dtype="i8", path=path, view=True)
-    assert int(viewed.search(rows[7], 1).keys[0]) == 7
+    viewed = Index(ndim=64, metric="ip", dtype="i8", path=path, view=True)
+    products = rows.astype(int) @ rows[7].astype(int)
+    found = viewed.search(rows[7], 1)
+    assert (int(found.keys[0]), 1 - float(found.distances[0])) == (int(products.argmax()), float(products.max()))
 
 
 def kernels() -> None:
-    """Cosine distances from the SIMD kernels against numpy's."""
+    """Cosine distances, products and wider numbers from the SIMD kernels against numpy's."""
     import numkong
     import numpy as np
 
@@ -73,6 +75,10 @@ def kernels() -> None:
     wide = rows.astype(np.float32)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     assert np.allclose(got, 1 - wide @ wide[0], atol=1e-2)
+    assert np.array_equal(np.asarray(numkong.astype(rows, "float32")), rows.astype(np.float32))
+    small = np.random.default_rng(3).integers(-127, 128, (50, 64)).astype(np.int8)
+    products = np.asarray(numkong.dots_packed(small, numkong.dots_pack(small[:1])))
+    assert np.array_equal(products[:, 0], small.astype(np.int32) @ small[0].astype(np.int32))
 
 
 def pictures() -> None:
