@@ -59,9 +59,9 @@ LEAST_COMPARED = 20_000
 ROWS_PER_CANDIDATE = 24
 """Rows that are gathered and scanned in the time in which a graph finds one more candidate: 0.10 to 0.12 and 2.4 to 3.8
 microseconds, 512 dimensions."""
-LEAST_ROUNDED = 2_000
-"""Candidates that are compared in eight bits a component first: with 1,000 that takes as long, with 2,600 0.8 to 0.9 of
-the time, with 10,000 0.7 or less."""
+LEAST_ROUNDED = 1_000
+"""Candidates that are compared in eight bits a component first: searches with 500 take 1.2 times as long so, those with
+1,000 that are read for the first time 0.7 to 0.8 times."""
 PROBED_ROWS = 200
 """Matching rows whose codes are read at least, as far as the budget goes."""
 DENSE = 0.2
