@@ -78,7 +78,7 @@ def test_where_the_order_of_columns_is_known_filters_say_the_same(
 
 
 @given(FILTERS, ROWS, ROWS, st.integers(0, 10))
-def test_few_rows_are_found_by_orders_alone_or_a_mask_is_made_of_them(
+def test_rows_are_found_by_orders_alone_or_left_to_a_mask(
     condition: Filter, first: list[Metadata], second: list[Metadata], most: int
 ) -> None:
     table = unify([as_table(first), as_table(second)])
@@ -88,14 +88,14 @@ def test_few_rows_are_found_by_orders_alone_or_a_mask_is_made_of_them(
 
     expected = evaluate(condition, table)
     assert evaluate(condition, table, orders).tolist() == expected.tolist()
-    few = by_order(condition, table, orders, most)
-    if isinstance(few, Stretch):
-        assert len(few) == np.count_nonzero(expected) > most
-        few = few.numbers()
-    assert few is None or few.tolist() == np.flatnonzero(expected).tolist()
+    found = by_order(condition, table, orders, most)
+    if isinstance(found, Stretch):
+        assert len(found) == np.count_nonzero(expected) > most
+        found = found.numbers()
+    assert found is None or found.tolist() == np.flatnonzero(expected).tolist()
 
 
-def test_rows_within_bounds_are_few_or_are_not_told() -> None:
+def test_rows_within_bounds_are_few_or_one_stretch_or_are_not_told() -> None:
     table = as_table([{"n": float(n % 50), "t": str(n)} for n in range(100)])
     orders = {"m.n:n": Ordered.of(table.column("m.n:n"))}.get
     bounds = {"n": {"$gte": 2, "$lt": 5}}
@@ -109,11 +109,11 @@ def test_rows_within_bounds_are_few_or_are_not_told() -> None:
         ({"t": "9"}, 6, None),
         ({"$or": [bounds, bounds]}, 6, None),
     ):
-        few = by_order(parse(condition), table, orders, most)
+        found = by_order(parse(condition), table, orders, most)
         if expected is Stretch:
-            assert isinstance(few, Stretch)
-            few, expected = few.numbers(), [2, 3, 4, 52, 53, 54]
-        assert (None if few is None else few.tolist()) == expected, condition
+            assert isinstance(found, Stretch)
+            found, expected = found.numbers(), [2, 3, 4, 52, 53, 54]
+        assert (None if found is None else found.tolist()) == expected, condition
 
 
 def test_bounds_of_a_column_are_looked_up_in_its_order_from_the_second_filter_on(

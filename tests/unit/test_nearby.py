@@ -80,7 +80,7 @@ def test_the_ground_is_the_mask_in_the_order_of_the_clusters(
 @pytest.mark.parametrize(("rows", "most"), [(1, 64), (1_000, 64), (1_000, 2), (10**9, 10**9)])
 def test_the_share_is_that_of_the_rows_of_the_nearest_clusters(source: Shard, form: str, rows: int, most: int) -> None:
     chosen, query = matching(source, 1, 0.3, 0.1, form), around(1, DIMENSION, 1)[0].astype(np.float32)
-    spans = source.head.near(source.head.closeness(Asked(query)), None, rows, most)
+    spans = source.head.near(source.head.closeness(Asked(query)), rows, most)
     held = np.concatenate([chosen.mask[first:end] for first, end in spans])
     assert Nearby(chosen, Asked(query)).share(rows, most) == pytest.approx(held.mean())
 
@@ -203,5 +203,7 @@ def test_some_rows_and_their_number_are_those_of_the_mask(
     held = chosen.holds(rows)
     first, end = sorted(np.random.default_rng(seed).choice(ROWS, 2).tolist())
     within, count = chosen.within(first, end), chosen.count
+    if form == "stretch":
+        assert "mask" not in {*chosen.__dict__, *vars(chosen.passing)}, "none of all rows is made for that"
     assert np.array_equal(held, chosen.mask[rows])
     assert (within, count) == (np.count_nonzero(chosen.mask[first:end]), np.count_nonzero(chosen.mask))

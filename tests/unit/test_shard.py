@@ -173,6 +173,7 @@ def test_centroids_are_near_and_the_nearest_clusters_hold_the_nearest_rows(opene
     true = unit(centroids_of(opened.vectors, head.outline.firsts))
     query = true[0]
     assert np.abs(head.closeness(Asked(query)) - true @ query).max() < 0.03
+    assert head.closeness(Asked(query)).dtype == np.float32
 
 
 def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) -> None:
@@ -188,7 +189,8 @@ def test_clusters_near_a_query_are_as_many_as_hold_enough_rows(opened: Shard) ->
                 held += np.count_nonzero(counting[firsts[number] : firsts[number + 1]])
                 if held >= enough:
                     break
-            spans = head.near(head.closeness(Asked(query)), mask, enough, most)
+            within = None if mask is None else lambda first, end, mask=mask: np.count_nonzero(mask[first:end])
+            spans = head.near(head.closeness(Asked(query)), enough, most, within)
             found = np.zeros(ROWS, bool)
             for first, end in spans:
                 found[first:end] = True
@@ -242,6 +244,18 @@ def test_a_head_that_is_no_head_is_corrupt(files: Mapping[str, bytes], tmp_path:
     with pytest.raises(Corrupt) as caught:
         _ = Shard("s", files, reading(tmp_path.joinpath)).head
     assert caught.value.code == "bad_head"
+
+
+def test_a_head_that_does_not_say_how_rows_were_rounded_is_corrupt(files: Mapping[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "head.arrow").write_bytes(files["head.arrow"].replace(b"rounding", b"turnings"))
+    with pytest.raises(Corrupt) as caught:
+        _ = Shard("s", files, reading(tmp_path.joinpath)).head
+    assert caught.value.code == "bad_head", "as shards of another release say it"
+    for name, body in {**files, "graph.usearch": b""}.items():
+        (tmp_path / name).write_bytes(body)
+    with pytest.raises(Corrupt, match="how the rows of its graph were rounded") as caught:
+        _ = Shard("s", [*files, "graph.usearch"], reading(tmp_path.joinpath)).graph
+    assert (caught.value.code, caught.value.value) == ("bad_head", "s/head.arrow")
 
 
 def test_what_is_let_go_of_while_it_is_being_mapped_serves_once_and_is_not_kept(

@@ -17,14 +17,14 @@ from bucketlens.index.slots import map_bytes, rows_by_slot, sort_by_key
 
 def linked(rows: np.ndarray, order: np.ndarray, path: Path) -> Index:
     """A graph whose key n is row n, added in some order by two threads."""
-    index = Index(ndim=rows.shape[1], metric="cos", dtype="i8", connectivity=5, enable_key_lookups=False)
+    index = Index(ndim=rows.shape[1], metric="ip", dtype="i8", connectivity=5, enable_key_lookups=False)
     index.add(order.astype(np.uint64), rows[order], threads=2)
     index.save(str(path))
     return index
 
 
 def opened(path: Path, dimension: int) -> Index:
-    index = Index(ndim=dimension, metric="cos", dtype="i8", connectivity=5, enable_key_lookups=False)
+    index = Index(ndim=dimension, metric="ip", dtype="i8", connectivity=5, enable_key_lookups=False)
     index.view(str(path))
     return index
 

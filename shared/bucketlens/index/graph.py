@@ -14,7 +14,7 @@ from usearch.index import Index  # noqa: TID251
 
 from bucketlens.index.arrays import Halves, Numbers
 from bucketlens.index.effort import strangers
-from bucketlens.index.rounded import Asked, Rounding, round_rows, scale_of, together
+from bucketlens.index.rounded import Asked, Rounding, round_rows, scale_of
 from bucketlens.index.slots import Bytes, foreign, map_bytes, rows_by_slot, sort_by_key
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ def build(vectors: Halves, threads: int, path: Path, trial: Callable[[Graph, Num
     rounded.append(_add(index, vectors, order[known:], scale, threads))
     _save(index, path)
     sort_by_key(path)
-    return told, together(rounded)
+    return told, max(rounded, key=lambda part: part.error)
 
 
 def _add(index: Index, vectors: Halves, rows: Numbers, scale: float, threads: int) -> Rounding:

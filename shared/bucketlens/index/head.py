@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,6 @@ import pyarrow as pa  # noqa: TID251
 
 from bucketlens.errors import Corrupt
 from bucketlens.index import arrow
-from bucketlens.index.arrays import Mask
 from bucketlens.index.arrow import ROWS_PER_BATCH, Span
 from bucketlens.index.codes import Coding
 from bucketlens.index.effort import Effort
@@ -106,20 +105,25 @@ class Head:
 
     def closeness(self, asked: Asked) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        return np.asarray(
-            products(asked.packed, self.centroids) * self._inverse_lengths * np.float32(1 / asked.rounding.scale)
-        )
+        found = products(asked.packed, self.centroids) * self._inverse_lengths * np.float32(1 / asked.rounding.scale)
+        return np.asarray(found, dtype=np.float32)
 
     @cached_property
     def _inverse_lengths(self) -> npt.NDArray[np.float32]:
         lengths = np.linalg.norm(self.centroids.astype(np.float32), axis=1)
         return np.asarray(1 / np.maximum(lengths, 1e-12), dtype=np.float32)
 
-    def near(self, closeness: npt.NDArray[np.float32], mask: Mask | None, enough: int, most: int) -> list[Span]:
-        """The clusters nearest to a query of this ``closeness``, as many as hold ``enough`` rows of the mask (rows,),
-        but at most ``most``.
+    def near(
+        self,
+        closeness: npt.NDArray[np.float32],
+        enough: int,
+        most: int,
+        within: Callable[[int, int], int] | None = None,
+    ) -> list[Span]:
+        """The clusters nearest to a query of this ``closeness``, as many as hold ``enough`` rows, but at most ``most``.
 
-        As spans of rows, ascending; clusters that adjoin are one. Without a mask all rows count.
+        As spans of rows, ascending; clusters that adjoin are one. ``within`` tells how many of the rows from one up to
+        another count; else all do.
         """
         nearness, firsts = closeness.copy(), self.outline.firsts
         spans, held = list[Span](), 0
@@ -128,7 +132,7 @@ class Head:
             nearness[nearest] = -np.inf
             first, end = int(firsts[nearest]), int(firsts[nearest + 1])
             spans.append((first, end))
-            held += end - first if mask is None else int(np.count_nonzero(mask[first:end]))
+            held += end - first if within is None else within(first, end)
         return _joined(sorted(spans))
 
     @property
@@ -221,12 +225,17 @@ def map_head(path: Path) -> Head:
             Rounding(**said["rounding"]) if said["rounding"] else None,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise Corrupt(
-            f"The head of a shard cannot be read: {error!r}.",
-            code="bad_head",
-            value=path.name,
-            remedy="Restore it or rebuild the index.",
-        ) from error
+        raise bad_head(repr(error), path.name) from error
+
+
+def bad_head(why: str, name: str) -> Corrupt:
+    """What to raise of a head that does not say what it must."""
+    return Corrupt(
+        f"The head of a shard cannot be read: {why}.",
+        code="bad_head",
+        value=name,
+        remedy="Restore it or rebuild the index.",
+    )
 
 
 def _column(said: Mapping[str, object]) -> Column:

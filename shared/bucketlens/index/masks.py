@@ -36,9 +36,9 @@ A scan of 50,000 x 512 has 25 MiB; what does not fit is scanned where it lies.""
 
 @dataclass(frozen=True)
 class Passing:
-    """Which of so many ``rows`` pass a filter: where they are few their ``numbers``, ascending, where they stand beside
-    one another in the order of a column that ``stretch``, and where every row had to be looked at a mask (n,),
-    ``told``. Read-only. ``name`` is that of the filter over these rows, where it is remembered."""
+    """Which of so many ``rows`` pass a filter: where they are few their ``numbers``, ascending; where they are more, a
+    mask (n,), ``told``, or the ``stretch`` of a column's order that they are. Read-only. ``name`` is that of the filter
+    over these rows, where it is remembered."""
 
     rows: int
     numbers: npt.NDArray[np.int64] | None = None
@@ -51,13 +51,13 @@ class Passing:
         """Which of these rows pass, by their metadata and their key."""
         table, count = filterable(rows), int(rows.num_rows)
         few, mask = max(FEW_ROWS, count // _FEW), None
-        numbers = by_order(condition, table, orders, few) if orders else None
-        if isinstance(numbers, Stretch):
-            return cls(count, stretch=numbers)
-        if numbers is None:
+        found = by_order(condition, table, orders, few) if orders else None
+        if isinstance(found, Stretch):
+            return cls(count, stretch=found)
+        if found is None:
             mask = _shut(evaluate(condition, table, orders))
-            numbers = np.flatnonzero(mask) if int(np.count_nonzero(mask)) <= few else None
-        return cls(count, None if numbers is None else _shut(numbers), mask)
+            found = np.flatnonzero(mask) if int(np.count_nonzero(mask)) <= few else None
+        return cls(count, None if found is None else _shut(found), mask)
 
     @cached_property
     def mask(self) -> Mask:

@@ -3,13 +3,13 @@
 All rows of a shard are scaled alike, so that their largest component of all is 127. Their forms are then as long as one
 another but for what rounding does, and products tell what cosines would: the kernels have them in half the time, and a
 graph of products is walked and built in 0.8 of it. Rounding moves a unit row by about 0.011, and never by more than was
-measured when it was rounded: no more than scaling each row by itself does at most.
+measured when it was rounded: about as far as it would if each row were scaled by itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,7 +29,7 @@ _LEAST = 1e-12
 _SUMS, _CANCELLED = 1 + 1e-5, 1e-6
 """What sums in float32 may be off by, and what is left of the differences of components that nearly agree."""
 _FLOAT = 1e-6
-"""Ten times what a test finds that cosines are off because products become float32."""
+"""Five times what a test finds that cosines are off because products become float32."""
 _CHUNK = 16_384
 
 
@@ -43,7 +43,7 @@ class Rounding:
 
 @dataclass(frozen=True)
 class Asked:
-    """A query (d,), not zero, and what becomes of it when it is rounded: made once for all that it meets."""
+    """A query (d,), and what becomes of it when it is rounded: made once for all that it meets."""
 
     vector: Vector
 
@@ -133,8 +133,9 @@ class Rounded:
 
 def scale_of(vectors: npt.NDArray[np.floating]) -> float:
     """By how much (n, d) rows, made unit, can be multiplied so that no component comes out larger than 127."""
-    peaks = (float(np.abs(unit(part.astype(np.float32))).max(initial=0.0)) for part in _chunks(vectors))
-    return _PEAK / (max(peaks, default=0.0) or 1.0)
+    parts = (vectors[start : start + _CHUNK] for start in range(0, len(vectors), _CHUNK))
+    peak = max((float(np.abs(unit(part.astype(np.float32))).max(initial=0.0)) for part in parts), default=0.0)
+    return _PEAK / (peak or 1.0)
 
 
 def round_rows(vectors: npt.NDArray[np.floating], scale: float) -> tuple[Forms, Rounding]:
@@ -147,18 +148,8 @@ def round_rows(vectors: npt.NDArray[np.floating], scale: float) -> tuple[Forms, 
     return forms, Rounding(scale, farthest * _SUMS + _CANCELLED)
 
 
-def together(parts: Iterable[Rounding]) -> Rounding:
-    """Of rows that were rounded part by part, with one scale."""
-    scale, error = zip(*((part.scale, part.error) for part in parts), strict=True)
-    return Rounding(scale[0], max(error))
-
-
 def to_int8(rows: npt.NDArray[np.floating]) -> Forms:
     """(n, d) rows, each scaled so that its own largest component is +-127: where only directions count."""
     wide = rows.astype(np.float32)
     peaks = np.abs(wide).max(axis=1, keepdims=True)
     return np.asarray(np.round(wide / np.maximum(peaks, _LEAST) * _PEAK), dtype=np.int8)
-
-
-def _chunks(vectors: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.floating]]:
-    yield from (vectors[start : start + _CHUNK] for start in range(0, len(vectors), _CHUNK))

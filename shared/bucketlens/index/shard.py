@@ -21,11 +21,10 @@ from bucketlens.index.clusters import centroids_of, cluster
 from bucketlens.index.effort import Effort, measure
 from bucketlens.index.gather import Gathered
 from bucketlens.index.graph import Graph
-from bucketlens.index.head import Head, Outline, batch_ends, map_head, pack
+from bucketlens.index.head import Head, Outline, bad_head, batch_ends, map_head, pack
 from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
-from bucketlens.index.slots import foreign
 from bucketlens.index.stats import collect
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
@@ -140,10 +139,10 @@ class Shard:
     @property
     def _linked(self) -> tuple[Graph, Rounded]:
         def linked(path: Path) -> tuple[Graph, Rounded]:
+            if (rounding := self.head.rounding) is None:
+                raise bad_head("it does not say how the rows of its graph were rounded", f"{self.id}/{HEAD}")
             links, rows = Graph.map(path, self.head.dimension)
-            if self.head.rounding is None:
-                raise foreign(path.name)
-            return links, Rounded(rows, self.head.rounding)
+            return links, Rounded(rows, rounding)
 
         return self._mapped(GRAPH, linked)
 

@@ -25,7 +25,7 @@ _AT_ONCE = 1_024
 """Float16 rows gathered before they are scanned, twice as many int8: 1 MiB at 512 dimensions, which stays in the cache
 of a core."""
 FEW = 128
-"""So many rows are scored in float32 sooner than sifted first, by forms or in float16."""
+"""So many rows are scored in float32 sooner than sifted first: in float16, or by the products that a walk tells."""
 _NONE = np.zeros(0, np.int64)
 _DENSE = 2
 """Stretches with at least every second row wanted are scanned where they are mapped instead."""

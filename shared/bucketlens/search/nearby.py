@@ -27,7 +27,7 @@ class Nearby:
         head = self._head
         if head is None or head.effort is None or not self.matching.count:
             return 0.0
-        spans = head.near(self.closeness, None, rows, most)
+        spans = head.near(self.closeness, rows, most)
         return sum(self.matching.within(*span) for span in spans) / sum(end - first for first, end in spans)
 
     def ground(self) -> Ground:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TID251
 
 _NONE = np.zeros(0, np.bool_)
+_FEW_DEAD = 50_000
+"""Rows that do not count: to look up so many takes as long as to make a mask of a million."""
 
 
 class Near(Protocol):
@@ -157,6 +159,11 @@ class Part:
         """Whether all rows count."""
         return self.count == len(self.live)
 
+    @cached_property
+    def dead(self) -> Numbers:
+        """The others, ascending."""
+        return np.flatnonzero(~self.live)
+
     @property
     def effort(self) -> Effort | None:
         """What a search through the part's graph takes; None where there is no graph."""
@@ -182,7 +189,11 @@ class Matching:
             return self.part.count
         if self.part.whole:
             return self.passing.count
-        return int(np.count_nonzero(self.mask)) if self.passing.numbers is None else len(self.numbers)
+        if self.passing.numbers is not None:
+            return len(self.numbers)
+        if self.passing.stretch is not None and len(self.part.dead) <= _FEW_DEAD:
+            return self.passing.count - int(np.count_nonzero(self.passing.holds(self.part.dead)))
+        return int(np.count_nonzero(self.mask))
 
     def within(self, first: int, end: int) -> int:
         """How many of the rows from ``first`` up to ``end``."""

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bucketlens.filters import ALWAYS, Filter
-from bucketlens.index.arrays import Mask, Numbers, Scores
+from bucketlens.index.arrays import Numbers, Scores
 from bucketlens.index.arrow import Span
 from bucketlens.index.rounded import Asked
 from bucketlens.index.vectors import FEW, cosines_among, ranked
 from bucketlens.records import Vector
 from bucketlens.search.nearby import Nearby
-from bucketlens.search.part import Part
+from bucketlens.search.part import Matching, Part
 from bucketlens.search.plan import (
     BESIDE_CLUSTERS,
     EXACT_FILTERED_BELOW,
@@ -100,7 +100,7 @@ def _search(nearby: Nearby, k: int, choice: Choice, least: float | None = None) 
         candidates, scanned = [matching.numbers], matching.count
     if choice.path is Path.EXACT and (sifted := matching.sifted(asked, k)) is not None:
         candidates = [sifted]
-    elif scanned >= LEAST_ROUNDED and (rounded := part.source.rounded) is not None:
+    elif sum(map(len, candidates)) >= LEAST_ROUNDED and (rounded := part.source.rounded) is not None:
         candidates = [rounded.nearest(asked, candidates, k)]
     rows, scores = ranked(asked.vector, part.source.vectors, candidates, k)
     return Found(part, rows, scores, matching.count, scanned, choice)
@@ -134,9 +134,8 @@ def _approach(nearby: Nearby, k: int, choice: Choice) -> tuple[list[Numbers], in
     head, graph, rounded, groups = source.head, source.graph, source.rounded, list[Numbers]()
     near = list[Span]()
     if head and choice.beside:
-        mask = None if matching.whole else matching.mask
-        near = head.near(nearby.closeness, mask, choice.beside, BESIDE_CLUSTERS)
-        groups = [_rows(span, mask) for span in near]
+        near = head.near(nearby.closeness, choice.beside, BESIDE_CLUSTERS, None if matching.whole else matching.within)
+        groups = [_rows(span, matching) for span in near]
     held = sum(map(len, groups))
     while choice.path in (Path.GRAPH, Path.CLUSTERS):
         walked, products = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NOTHING
@@ -149,10 +148,10 @@ def _approach(nearby: Nearby, k: int, choice: Choice) -> tuple[list[Numbers], in
     return [], 0, choice
 
 
-def _rows(span: Span, mask: Mask | None) -> Numbers:
-    """The rows of a span that are in the mask, or all."""
+def _rows(span: Span, matching: Matching) -> Numbers:
+    """The rows of a span that match."""
     first, end = span
-    return np.arange(first, end) if mask is None else np.flatnonzero(mask[first:end]) + first
+    return np.arange(first, end) if matching.whole else np.flatnonzero(matching.holds(slice(first, end))) + first
 
 
 def _outside(rows: Numbers, spans: Sequence[Span]) -> Numbers:
