@@ -25,7 +25,8 @@ LEAST_EXPANSION, MOST_EXPANSION, EXPANDED = 40, 80, 24_576
 their product, between the two bounds. On 65,536 x 512 rows around 2,000 centres, recall@10 of 48 candidates and seconds
 to build on two cores: connectivity 12 / expansion 40 0.941 in 5.2, 16 / 40 0.995 in 6.3, 12 / 64 0.989 in 7.4, 16 / 48
 0.993 in 8.7. Of 64 candidates of 262,144 photographs x 256: 16 / 40 0.984 in 13, 16 / 64 0.990 in 15, 16 / 96 0.993 in
-20, 16 / 128 the same in 28; 250,000 x 512 rows take 22 with 40 and 29 with 64."""
+20, 16 / 128 the same in 28. (All that with cosines.) With products and 64 candidates 16 / 64 0.991 in 8, 16 / 80 0.992
+in 10; 250,000 x 512 rows take 13 with 48 and 17 with 64."""
 _EXPANSION_SEARCH = 16
 """Least; usearch widens it to the number of neighbours asked for."""
 
