@@ -105,8 +105,8 @@ class Head:
 
     def closeness(self, asked: Asked) -> npt.NDArray[np.float32]:
         """Cosine of the query to each centroid, within about 0.01."""
-        told = products(asked.packed, self.centroids).astype(np.float32)
-        return np.asarray(told * self._inverse_lengths * np.float32(1 / asked.rounding.scale))
+        found = products(asked.form, self.centroids) * self._inverse_lengths
+        return np.asarray(found * np.float32(1 / asked.rounding.scale))
 
     @cached_property
     def _inverse_lengths(self) -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bucketlens.index.arrays import Numbers
 from bucketlens.index.clusters import unit
-from bucketlens.index.vectors import Packed, kth_highest, packed, products_among
+from bucketlens.index.vectors import Packed, kth_highest, pack, products_among
 from bucketlens.records import Vector
 
 Forms = npt.NDArray[np.int8]
@@ -54,8 +54,8 @@ class Asked:
 
     @cached_property
     def packed(self) -> Packed:
-        """The form as the kernels want it."""
-        return packed(self.form)
+        """The form as kernels for many products want it."""
+        return pack(self.form)
 
     @cached_property
     def rounding(self) -> Rounding:
@@ -109,7 +109,7 @@ class Rounded:
 
     def cosines(self, asked: Asked, group: Numbers) -> npt.NDArray[np.float32]:
         """About those between the query and these rows, ascending; (len(group),)."""
-        return self._cosines(asked, products_among(asked.packed, self.rows, group))
+        return self._cosines(asked, products_among(asked.form, asked.packed, self.rows, group))
 
     def within(self, asked: Asked, products: npt.NDArray[np.float32], k: int) -> int:
         """Of rows of which the products of their forms and the query's are known, descending: how many of the first may
