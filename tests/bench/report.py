@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table as Printed
 
-from tests.bench.latency import FAIR, GOOD, fastest
+from tests.bench.latency import FAIR, GOOD, fastest, reaches
 from tests.bench.machine import in_words
 from tests.bench.peers.registry import OUR_TITLE
 from tests.bench.selective import KINDS
@@ -141,7 +141,7 @@ def _reaching(rows: Sequence[Found], target: Found | None) -> str:
     row = fastest(rows, target["recall"]) if target else None
     if row is None or target is None:
         return "-"
-    reached = row["recall"] >= target["recall"]
+    reached = reaches(row, target["recall"])
     return (_ms(row["p50_ms"]) if reached else f"({row['recall']:.3f})") + _marks(row)
 
 

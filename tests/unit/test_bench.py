@@ -139,6 +139,7 @@ def test_the_fastest_setting_is_one_that_finds_enough() -> None:
     assert fastest([row(0.7, 1), row(0.96, 3), row(0.97, 4)], GOOD) == row(0.97, 4)
     assert fastest([row(0.7, 1), row(0.8, 3)], GOOD, FAIR) == row(0.8, 3)
     assert fastest([], GOOD) is None
+    assert fastest([row(0.98 - 1e-16, 1), row(0.98, 2)], GOOD) == row(0.98 - 1e-16, 1), "as much, added up otherwise"
 
 
 def test_a_setting_with_wrong_hits_is_taken_only_where_there_is_no_other() -> None:

@@ -1,9 +1,9 @@
 """Rows rounded to eight bits a component: what graphs hold, and a first look at many rows.
 
 All rows of a shard are scaled alike, so that their largest component of all is 127. Their forms are then as long as one
-another but for what rounding does, and products tell what cosines would: the kernels have them in half the time, and a
-graph of products is walked and built in 0.8 of it. Rounding moves a unit row by about 0.011, and never by more than was
-measured when it was rounded: about as far as it would if each row were scaled by itself.
+another but for what rounding does, and products tell what cosines would: the kernels have those of gathered rows in
+half the time, and a graph of products is walked and built in 0.8 of it. Rounding moves a photograph's row by about
+0.011, and never by more than was measured when it was rounded: about as far as if each row were scaled by itself.
 """
 
 from __future__ import annotations

@@ -138,9 +138,11 @@ class Shard:
 
     @property
     def _linked(self) -> tuple[Graph, Rounded]:
+        rounding = self.head.rounding
+        if rounding is None:
+            raise bad_head("it does not say how the rows of its graph were rounded", f"{self.id}/{HEAD}")
+
         def linked(path: Path) -> tuple[Graph, Rounded]:
-            if (rounding := self.head.rounding) is None:
-                raise bad_head("it does not say how the rows of its graph were rounded", f"{self.id}/{HEAD}")
             links, rows = Graph.map(path, self.head.dimension)
             return links, Rounded(rows, rounding)
 
