@@ -203,7 +203,7 @@ def test_some_rows_and_their_number_are_those_of_the_mask(
     held = chosen.holds(rows)
     first, end = sorted(np.random.default_rng(seed).choice(ROWS, 2).tolist())
     within, count = chosen.within(first, end), chosen.count
-    if form == "stretch":
+    if form == "stretch" and deleted < 0.25:
         assert "mask" not in {*chosen.__dict__, *vars(chosen.passing)}, "none of all rows is made for that"
     assert np.array_equal(held, chosen.mask[rows])
     assert (within, count) == (np.count_nonzero(chosen.mask[first:end]), np.count_nonzero(chosen.mask))

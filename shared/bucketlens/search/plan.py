@@ -38,8 +38,8 @@ NEAR_ROWS, CROWDED = 1_000, 0.4
 """Where of so many rows of the nearest clusters at least this share match, a graph is walked as without a filter, only
 farther: the k-th matching row is expected at rank k / share, and within 2 sqrt(k) / share of that (two standard
 deviations of a negative binomial distribution; three find 0.0005 more of 262,144 photographs, in 1.05 of the time). On
-a million photographs of which 50 or 90 % match it takes 0.8 of the time that it takes with near clusters beside the
-walk; where a tenth around the query match and this share is 0.2, some queries find four."""
+a million photographs of which 50 or 90 % match it takes (with three) 0.8 of the time that it takes with near clusters
+beside the walk; where a tenth around the query match and this share is 0.2, some queries find four."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for rows beside a walk."""
 LEAST_CODED = 250
