@@ -1,9 +1,10 @@
 """Who is asked when.
 
 In each round every engine answers the same slice of queries at each of its settings while the others wait, so that
-whatever else the machine does hits all alike; once before that untimed, so that an engine with one setting finds its
-pages mapped as one with many does. Who begins changes with every round. A setting that has used up its seconds leaves
-the rounds, with fewer queries than the others; so does one that fails in the first.
+whatever else the machine does hits all alike; and before that once untimed. An engine with many settings answers the
+slice many times in a row, and from the second time on finds in the processor's caches what it reads; so does an engine
+with one setting then, and its pages mapped. Who begins changes with every round. A setting that has used up its seconds
+leaves the rounds, with fewer queries than the others; so does one that fails in the first.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ def rounds(
     firsts = dict(reversed(asked))
     shared = Filters(filters.shared)
     for number, queries in enumerate(slices):
-        for name in dict.fromkeys(name for name, _, times in taken if _goes_on(times, seconds, number)):
-            _answers(workers[name], firsts[name], queries, shared, console)
-        turn = number % len(taken) if taken else 0
+        turn, last = number % len(taken) if taken else 0, None
         for name, knobs, times in taken[turn:] + taken[:turn]:
-            if _goes_on(times, seconds, number):
-                times += _answers(workers[name], knobs, queries, filters, console)
+            if not _goes_on(times, seconds, number):
+                continue
+            if name != last:
+                _answers(workers[name], firsts[name], queries, shared, console)
+            times += _answers(workers[name], knobs, queries, filters, console)
+            last = name
     return [each for each in taken if each[2]]
 
 
