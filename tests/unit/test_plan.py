@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from bucketlens.search.plan import (
     choose,
     choose_cold,
     enough,
+    presumed,
     probed,
     wider,
 )
@@ -98,6 +100,25 @@ def test_where_many_rows_near_the_query_match_a_filter_a_walk_goes_to_the_rank_w
     walk = Effort(96, 0, 0.995)
     found = planned(10**6, 10**5, 10, among=10**6, filtered=True, effort=walk, exact=False, near=0.9)
     assert found.candidates == 96 + 2 * (19 - 10), "others match elsewhere, and these are still the nearest"
+
+
+def test_a_walk_begins_by_the_share_of_all_rows_where_that_is_large_and_it_needs_no_clusters() -> None:
+    def share(matching: int, effort: Effort | None) -> float | None:
+        return presumed(Local(10**6, matching, effort))
+
+    alone = Effort(96, 0, 0.995)
+    assert share(500_000, alone) == 0.5
+    assert share(390_000, alone) is None, "others may be near the query"
+    assert share(900_000, WALK) is None, "its clusters are looked up anyway, and tell"
+    assert share(900_000, Effort(0, 1_000, 0.99)) is None
+    assert share(900_000, None) is None
+
+    known = Local(10**6, 500_000, alone, near=0.5)
+    told, guessed = (
+        choose(local, 10, 500_000, filtered=True, exact=False) for local in (known, replace(known, presumed=True))
+    )
+    assert replace(guessed, rank=0) == told
+    assert guessed.rank == 33, "up to where the tenth of every second row is expected, and two deviations beyond"
 
 
 def test_graphs_that_share_the_rows_are_asked_for_fewer_but_not_in_proportion() -> None:

@@ -18,6 +18,7 @@ from tests.unit.test_codes import around, piled, unit
 from bucketlens.filters import ALWAYS, parse
 from bucketlens.index import shard
 from bucketlens.index.block import Block
+from bucketlens.index.effort import Effort
 from bucketlens.index.gather import Gathered
 from bucketlens.index.pile import Pile
 from bucketlens.index.rounded import Asked, Rounded, round_rows, scale_of
@@ -96,6 +97,39 @@ def test_where_few_rows_near_the_query_match_codes_are_compared(
         assert found.choice.path is SearchPath.CODES or found.scores[K - 1] >= kth, "exact is exact"
     assert usual in seen <= {usual, SearchPath.EXACT}
     assert right >= 0.96 * K * 40, "of so few rows the nearest 500 tell less than 1,000 do"
+
+
+@pytest.fixture(scope="module")
+def high(tmp_path_factory: pytest.TempPathFactory) -> Heights:
+    made = heights(around(16_000, 128, seed=1), tmp_path_factory.mktemp("high"))
+    source, effort = made.part.source, made.part.effort
+    assert isinstance(source, Shard)
+    assert effort is not None
+    source.head = replace(source.head, effort=Effort(96, 0, effort.found))  # as of rows that a walk alone finds
+    return made
+
+
+@pytest.mark.parametrize(("towards", "walked"), [(1, False), (0, True), (-1, True)])
+@pytest.mark.parametrize("deleted", [0.0, 0.2])
+def test_a_walk_that_begins_by_the_share_of_all_rows_sees_when_fewer_match_near_the_query(
+    towards: int, walked: bool, deleted: float, high: Heights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plan, scan):
+        monkeypatch.setattr(module, "EXACT_FILTERED_BELOW", 5_000)
+    monkeypatch.setattr(plan, "LEAST_COMPARED", 5_000)
+    monkeypatch.setattr(sifting, "FIRST", 500)
+    live = np.random.default_rng(0).random(16_000) >= deleted
+    part, condition, right, seen = replace(high.part, live=live), parse({"height": {"$lt": 0.6}}), 0, list[SearchPath]()
+    counting = live & part.source.passing(condition).mask
+    for sideways in around(40, 128, seed=3).astype(np.float32):
+        query = unit((3 * towards * high.up + sideways)[None, :])[0]
+        (found,) = search_parts([part], query, condition, K, exact=False)
+        seen.append(found.choice.path)
+        assert counting[found.rows].all()
+        kth = np.sort(exact_cosines(query, part.source.vectors[counting]))[-K]
+        right += int(np.count_nonzero(found.scores[:K] >= kth))
+    assert (seen.count(SearchPath.GRAPH) > 20) is walked
+    assert right >= 0.96 * K * 40
 
 
 def islands(count: int, dimension: int, seed: int = 0) -> np.ndarray:

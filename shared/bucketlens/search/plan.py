@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -107,12 +107,14 @@ class Path(Enum):
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A path, why, and to begin with: candidates to ask the graph or the codes for, and matching rows of the nearest
-    clusters to score beside them."""
+    clusters to score beside them. If the k-th candidate that matches is not among the first ``rank``, fewer rows near
+    the query match than was presumed."""
 
     path: Path
     reason: str
     candidates: int = 0
     beside: int = 0
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Local:
     ``effort`` is what was measured of its graph, if it has one, ``has_codes`` says that it is a log whose rows are
     found by their codes, and ``comparable`` that those of a shard can be compared. ``near`` is the share of the rows
     near the query that match, where there is a filter; without one rows that do not count are taken to lie anywhere.
+    It may be ``presumed``.
     """
 
     rows: int
@@ -130,6 +133,7 @@ class Local:
     has_codes: bool = False
     comparable: bool = False
     near: float = 0.0
+    presumed: bool = False
 
 
 def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> Choice:
@@ -157,7 +161,18 @@ def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> C
     fewest = measured if crowded else shared  # where neighbours match, all hits may be here
     candidates = max(fewest, int(k * OVERSAMPLE / share) + 1)
     reason = "many rows near the query match" if crowded else "many rows match"
-    return _walked(candidates, matching, k, reason, beside, comparable=comparable)
+    choice = _walked(candidates, matching, k, reason, beside, comparable=comparable)
+    return replace(choice, rank=hits) if part.presumed else choice
+
+
+def presumed(part: Local) -> float | None:
+    """The share of the rows near the query that match, as far as a walk may begin by it: that of all rows, where so
+    many match that a walk is likely, and it needs no clusters. Then the walk tells, sooner than they would: searches of a
+    million photographs of which half or nine tenths match take 0.8 to 0.87 of the time so, of 262,144 0.92 to 1.0; where
+    the half far from the query matches, and the walk was for nothing, 1.15 and 1.25 of it."""
+    effort, share = part.effort, part.matching / part.rows
+    alone = effort is not None and effort.candidates > 0 and not effort.beside
+    return share if alone and share >= CROWDED else None
 
 
 def _coded(matching: int, k: int, *, filtered: bool) -> Choice:

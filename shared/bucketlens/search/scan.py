@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -27,6 +27,7 @@ from bucketlens.search.plan import (
     Path,
     choose,
     enough,
+    presumed,
     wider,
 )
 from bucketlens.search.sift import sift
@@ -56,28 +57,54 @@ def search_parts(parts: Sequence[Part], query: Vector, filter: Filter, k: int, *
     asked = Asked(query)
     every = [Nearby(part.matching(filter), asked) for part in parts]
     among = sum(one.matching.count for one in every)
-    filtered = filter != ALWAYS
-    sensed = filtered and not exact and among > EXACT_FILTERED_BELOW
-    choices = [choose(_known(one, sensed=sensed), k, among, filtered=filtered, exact=exact) for one in every]
+    aim = _Aim(k, among, filtered=filter != ALWAYS, exact=exact)
+    choices = [aim.choice(one) for one in every]
     found = dict[int, Found]()
     late = [choice.path is Path.CODES and part.near is not None for choice, part in zip(choices, parts, strict=True)]
     for number in sorted(range(len(every)), key=lambda number: late[number]):
         least = _kth(list(found.values()), k) if late[number] else None
-        found[number] = _search(every[number], k, choices[number], least)
+        found[number] = _search(every[number], aim, choices[number], least)
     return [found[number] for number in range(len(every))]
 
 
-def _known(nearby: Nearby, *, sensed: bool) -> Local:
-    """For the planner; ``sensed``: also how the rows near the query do."""
-    matching, part = nearby.matching, nearby.matching.part
-    return Local(
-        len(part.live),
-        matching.count,
-        part.effort if matching.count else None,
-        has_codes=part.near is not None,
-        comparable=sensed and matching.count > 0 and part.source.apart is not None,
-        near=nearby.share(NEAR_ROWS, BESIDE_CLUSTERS) if sensed else 0.0,
-    )
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """How many hits, and what the planner is told of all parts together."""
+
+    k: int
+    among: int
+    filtered: bool
+    exact: bool
+
+    def choice(self, nearby: Nearby) -> Choice:
+        """What to begin with in a part."""
+        known = self._known(nearby)
+        if not self._senses:
+            return self._choose(known)
+        share = presumed(known)
+        return self.sure(nearby) if share is None else self._choose(replace(known, near=share, presumed=True))
+
+    def sure(self, nearby: Nearby) -> Choice:
+        """The same once it is known how the rows near the query do."""
+        return self._choose(replace(self._known(nearby), near=nearby.share(NEAR_ROWS, BESIDE_CLUSTERS)))
+
+    @property
+    def _senses(self) -> bool:
+        """Whether the choice depends on that."""
+        return self.filtered and not self.exact and self.among > EXACT_FILTERED_BELOW
+
+    def _choose(self, known: Local) -> Choice:
+        return choose(known, self.k, self.among, filtered=self.filtered, exact=self.exact)
+
+    def _known(self, nearby: Nearby) -> Local:
+        matching, part = nearby.matching, nearby.matching.part
+        return Local(
+            len(part.live),
+            matching.count,
+            part.effort if matching.count else None,
+            has_codes=part.near is not None,
+            comparable=self._senses and matching.count > 0 and part.source.apart is not None,
+        )
 
 
 def _kth(found: Sequence[Found], k: int) -> float | None:
@@ -86,16 +113,16 @@ def _kth(found: Sequence[Found], k: int) -> float | None:
     return scores[k - 1] if len(scores) >= k else None
 
 
-def _search(nearby: Nearby, k: int, choice: Choice, least: float | None = None) -> Found:
-    matching, asked, part = nearby.matching, nearby.asked, nearby.matching.part
+def _search(nearby: Nearby, aim: _Aim, choice: Choice, least: float | None = None) -> Found:
+    matching, asked, part, k = nearby.matching, nearby.asked, nearby.matching.part, aim.k
     candidates, scanned = list[Numbers](), 0
     if choice.path in (Path.GRAPH, Path.CLUSTERS):
-        candidates, scanned, choice = _approach(nearby, k, choice)
+        candidates, scanned, choice = _approach(nearby, aim, choice)
     if choice.path is Path.CODES and part.near is not None and matching.passing is None:
         mask = None if matching.whole else matching.mask
         candidates, scanned = [part.near(asked.vector, mask, choice.candidates, least)], matching.count
     elif choice.path is Path.CODES:
-        return _compared(nearby, k, choice, least)
+        return _compared(nearby, aim, choice, least)
     if choice.path is Path.EXACT:
         candidates, scanned = [matching.numbers], matching.count
     if choice.path is Path.EXACT and (sifted := matching.sifted(asked, k)) is not None:
@@ -106,12 +133,12 @@ def _search(nearby: Nearby, k: int, choice: Choice, least: float | None = None) 
     return Found(part, rows, scores, matching.count, scanned, choice)
 
 
-def _compared(nearby: Nearby, k: int, choice: Choice, least: float | None) -> Found:
+def _compared(nearby: Nearby, aim: _Aim, choice: Choice, least: float | None) -> Found:
     """By the codes of what matches; by the exact path where these tell too little, or cannot be compared."""
-    asked, matching, source = nearby.asked, nearby.matching, nearby.matching.part.source
+    asked, matching, source, k = nearby.asked, nearby.matching, nearby.matching.part.source, aim.k
     apart, rounded = source.apart, source.rounded
     if apart is None:
-        return _search(nearby, k, Choice(Path.EXACT, "codes are not local"))
+        return _search(nearby, aim, Choice(Path.EXACT, "codes are not local"))
 
     def score(rows: Numbers) -> Scores:
         if rounded is not None:
@@ -121,16 +148,16 @@ def _compared(nearby: Nearby, k: int, choice: Choice, least: float | None) -> Fo
     error = source.coding_error(asked.vector)
     sifted = sift(score, partial(apart, asked.vector), nearby.ground(), k, error=error, least=least)
     if sifted is None:
-        return _search(nearby, k, Choice(Path.EXACT, "codes tell too little of the matching rows"))
+        return _search(nearby, aim, Choice(Path.EXACT, "codes tell too little of the matching rows"))
     candidates = np.sort(sifted.rows) if rounded is None else rounded.likely(asked, [sifted.rows], [sifted.cosines], k)
     best, scores = ranked(asked.vector, source.vectors, [candidates], k)
     return Found(matching.part, best, scores, matching.count, sifted.looked, choice)
 
 
-def _approach(nearby: Nearby, k: int, choice: Choice) -> tuple[list[Numbers], int, Choice]:
+def _approach(nearby: Nearby, aim: _Aim, choice: Choice) -> tuple[list[Numbers], int, Choice]:
     """Candidates of the graph and rows of the nearest clusters beside them, and how many rows were looked at: more and
     more candidates until enough pass the filter. Nothing, and another path, when that would be cheaper."""
-    asked, matching, source = nearby.asked, nearby.matching, nearby.matching.part.source
+    asked, matching, source, k = nearby.asked, nearby.matching, nearby.matching.part.source, aim.k
     head, graph, rounded, groups = source.head, source.graph, source.rounded, list[Numbers]()
     near = list[Span]()
     if head and choice.beside:
@@ -140,6 +167,10 @@ def _approach(nearby: Nearby, k: int, choice: Choice) -> tuple[list[Numbers], in
     while choice.path in (Path.GRAPH, Path.CLUSTERS):
         walked, products = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NOTHING
         kept = slice(None) if matching.whole else matching.holds(walked)
+        if not isinstance(kept, slice) and np.count_nonzero(kept[: choice.rank]) < min(k, choice.rank):
+            sure = aim.sure(nearby)
+            if sure.path is not Path.GRAPH or sure.beside or sure.candidates > choice.candidates:
+                return _approach(nearby, aim, sure)
         passing, products = walked[kept], products[kept]
         if (len(passing) if choice.candidates else held) >= enough(k):
             likely = passing[: rounded.within(asked, products, k)] if rounded and len(passing) > FEW else passing
