@@ -31,14 +31,16 @@ _EXPANSION_SEARCH = 16
 """Least; usearch widens it to the number of neighbours asked for."""
 
 _CHUNK = 16_384
+_NOTHING: Bytes = np.zeros(0, np.uint8)
 
 
 class Graph:
     """Approximate neighbours among the rows of one shard. Threads may share it: nothing is set after opening."""
 
-    def __init__(self, index: Index, held: Bytes | None = None) -> None:
+    def __init__(self, index: Index, held: Bytes = _NOTHING) -> None:
         self._index = index
-        self._held = held
+        self.held = held
+        """Its file's bytes, if it is mapped."""
 
     @classmethod
     def map(cls, path: Path, dimension: int) -> tuple[Graph, npt.NDArray[np.int8]]:

@@ -26,6 +26,7 @@ from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
+from bucketlens.index.touch import touch
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 ROWS, VECTORS, CODES = "rows.arrow", "vectors.arrow", "codes.arrow"
@@ -67,7 +68,7 @@ class Shard:
     @property
     def rows(self) -> pa.Table:
         """Keys, versions and metadata, mapped."""
-        return self._mapped(ROWS, arrow.map_file)
+        return self._mapped(ROWS, _rows)
 
     @property
     def vectors(self) -> Halves:
@@ -144,6 +145,7 @@ class Shard:
 
         def linked(path: Path) -> tuple[Graph, Rounded]:
             links, rows = Graph.map(path, self.head.dimension)
+            touch(links.held)
             return links, Rounded(rows, rounding)
 
         return self._mapped(GRAPH, linked)
@@ -160,12 +162,23 @@ class Shard:
 
 def _vectors(path: Path) -> Halves:
     with arrow.expected(path.name):
-        return arrow.vector_array(arrow.map_file(path).column("vector"))
+        held = arrow.vector_array(arrow.map_file(path).column("vector"))
+    touch(held)
+    return held
 
 
 def _codes(path: Path) -> codes.Codes:
     with arrow.expected(path.name):
-        return arrow.code_array(arrow.map_file(path).column("code"))
+        held = arrow.code_array(arrow.map_file(path).column("code"))
+    touch(held)
+    return held
+
+
+def _rows(path: Path) -> pa.Table:
+    table = arrow.map_file(path)
+    with arrow.expected(path.name):
+        touch(*(np.frombuffer(buffer, np.uint8) for buffer in arrow.buffers(table.column("key"))))
+    return table
 
 
 def _hashes(path: Path) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:

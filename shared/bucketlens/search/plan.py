@@ -167,9 +167,9 @@ def choose(part: Local, k: int, among: int, *, filtered: bool, exact: bool) -> C
 
 def presumed(part: Local) -> float | None:
     """The share of the rows near the query that match, as far as a walk may begin by it: that of all rows, where so
-    many match that a walk is likely, and it needs no clusters. Then the walk tells, sooner than they would: searches of a
-    million photographs of which half or nine tenths match take 0.8 to 0.87 of the time so, of 262,144 0.92 to 1.0; where
-    the half far from the query matches, and the walk was for nothing, 1.15 and 1.25 of it."""
+    many match that a walk is likely, and it needs no clusters. Then the walk tells, sooner than they would: searches of
+    a million photographs of which half or nine tenths match take 0.8 to 0.87 of the time so, of 262,144 0.92 to 1.0;
+    where the half far from the query matches, and the walk was for nothing, 1.15 and 1.25 of it."""
     effort, share = part.effort, part.matching / part.rows
     alone = effort is not None and effort.candidates > 0 and not effort.beside
     return share if alone and share >= CROWDED else None
