@@ -1,10 +1,11 @@
 """Who is asked when.
 
 In each round every engine answers the same slice of queries at each of its settings while the others wait, so that
-whatever else the machine does hits all alike; and before that once untimed. An engine with many settings answers the
-slice many times in a row, and from the second time on finds in the processor's caches what it reads; so does an engine
-with one setting then, and its pages mapped. Who begins changes with every round. A setting that has used up its seconds
-leaves the rounds, with fewer queries than the others; so does one that fails in the first.
+whatever else the machine does hits all alike. Right before each setting is timed it answers the slice once untimed, so
+that an engine with one setting finds its pages mapped, and in the processor's caches what it reads, as one with many
+does, which would answer the same queries many times in a row. So times are of queries answered a moment before; new
+ones take longer. Who begins changes with every round. A setting that has used up its seconds leaves the rounds, with
+fewer queries than the others; so does one that fails in the first.
 """
 
 from __future__ import annotations
@@ -30,21 +31,16 @@ def rounds(
 ) -> list[tuple[str, Knobs, list[Timed]]]:
     """What each setting took and found, for those that answered.
 
-    The untimed pass is at an engine's first setting, without the queries' own filters: those are to be new. To an
-    engine with many settings they are new, and the pages of their rows not mapped, at the first of them only.
+    The untimed pass knows nothing of the queries' own filters: those are to be new. To an engine with many settings
+    they are new at the first of them only.
     """
     taken: list[tuple[str, Knobs, list[Timed]]] = [(name, knobs, []) for name, knobs in asked]
-    firsts = dict(reversed(asked))
     shared = Filters(filters.shared)
     for number, queries in enumerate(slices):
-        turn, last = number % len(taken) if taken else 0, None
+        turn = number % len(taken) if taken else 0
         for name, knobs, times in taken[turn:] + taken[:turn]:
-            if not _goes_on(times, seconds, number):
-                continue
-            if name != last:
-                _answers(workers[name], firsts[name], queries, shared, console)
-            times += _answers(workers[name], knobs, queries, filters, console)
-            last = name
+            if _goes_on(times, seconds, number) and _answers(workers[name], knobs, queries, shared, console):
+                times += _answers(workers[name], knobs, queries, filters, console)
     return [each for each in taken if each[2]]
 
 

@@ -109,27 +109,30 @@ def high(tmp_path_factory: pytest.TempPathFactory) -> Heights:
     return made
 
 
-@pytest.mark.parametrize(("towards", "walked"), [(1, False), (0, True), (-1, True)])
 @pytest.mark.parametrize("deleted", [0.0, 0.2])
 def test_a_walk_that_begins_by_the_share_of_all_rows_sees_when_fewer_match_near_the_query(
-    towards: int, walked: bool, deleted: float, high: Heights, monkeypatch: pytest.MonkeyPatch
+    deleted: float, high: Heights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (plan, scan):
         monkeypatch.setattr(module, "EXACT_FILTERED_BELOW", 5_000)
     monkeypatch.setattr(plan, "LEAST_COMPARED", 5_000)
     monkeypatch.setattr(sifting, "FIRST", 500)
     live = np.random.default_rng(0).random(16_000) >= deleted
-    part, condition, right, seen = replace(high.part, live=live), parse({"height": {"$lt": 0.6}}), 0, list[SearchPath]()
+    part, condition = replace(high.part, live=live), parse({"height": {"$lt": 0.6}})
     counting = live & part.source.passing(condition).mask
-    for sideways in around(40, 128, seed=3).astype(np.float32):
-        query = unit((3 * towards * high.up + sideways)[None, :])[0]
-        (found,) = search_parts([part], query, condition, K, exact=False)
-        seen.append(found.choice.path)
-        assert counting[found.rows].all()
-        kth = np.sort(exact_cosines(query, part.source.vectors[counting]))[-K]
-        right += int(np.count_nonzero(found.scores[:K] >= kth))
-    assert (seen.count(SearchPath.GRAPH) > 20) is walked
-    assert right >= 0.96 * K * 40
+    for towards in (1, 0, -1):
+        right, walked = 0, 0
+        for sideways in around(40, 128, seed=3).astype(np.float32):
+            query = unit((3 * towards * high.up + sideways)[None, :])[0]
+            (found,) = search_parts([part], query, condition, K, exact=False)
+            assert counting[found.rows].all()
+            kth = np.sort(exact_cosines(query, part.source.vectors[counting]))[-K]
+            right += int(np.count_nonzero(found.scores[:K] >= kth))
+            walked += found.choice.path is SearchPath.GRAPH and found.choice.rank > 0
+            assert found.choice.path is not SearchPath.CODES or found.choice.rank == 0, "the clusters were asked"
+        assert walked < 10 or towards <= 0
+        assert walked > 30 or towards >= 0
+        assert right >= 0.96 * K * 40
 
 
 def islands(count: int, dimension: int, seed: int = 0) -> np.ndarray:

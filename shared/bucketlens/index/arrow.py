@@ -97,12 +97,6 @@ def map_file(path: Path) -> pa.Table:
     return _checked(pa.memory_map(str(path)), path.name)
 
 
-def buffers(column: pa.ChunkedArray) -> Iterator[pa.Buffer]:
-    """The memory of all chunks of a column."""
-    for chunk in column.chunks:
-        yield from (buffer for buffer in chunk.buffers() if buffer is not None)
-
-
 @contextmanager
 def expected(name: str) -> Iterator[None]:
     """What is done within finds the columns and facts it looks for in a table of this file. Raises Corrupt."""

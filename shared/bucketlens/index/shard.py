@@ -26,7 +26,6 @@ from bucketlens.index.masks import Masks, Passing
 from bucketlens.index.rounded import Asked, Rounded, to_int8
 from bucketlens.index.segment import model_facts
 from bucketlens.index.stats import collect
-from bucketlens.index.touch import touch
 from bucketlens.records import ModelIdentity, Sequencer, Vector
 
 ROWS, VECTORS, CODES = "rows.arrow", "vectors.arrow", "codes.arrow"
@@ -35,6 +34,8 @@ GRAPH_MIN_ROWS = 4_096
 """Smaller shards have no graph: scanning 4,096 x 512 float16 rows takes about as long as walking one."""
 
 T = TypeVar("T")
+Mapped = npt.NDArray[Any]
+"""A mapped file, or all of it that holds values."""
 
 
 class Read(Protocol):
@@ -63,17 +64,18 @@ class Shard:
         self._read = read
         self._masks = masks or Masks()
         self._here = here
+        self._fresh = list[Mapped]()
         self._held = dict[str, Any]()
 
     @property
     def rows(self) -> pa.Table:
         """Keys, versions and metadata, mapped."""
-        return self._mapped(ROWS, _rows)
+        return self._mapped(ROWS, arrow.map_file)
 
     @property
     def vectors(self) -> Halves:
         """(n, dimension) float16, mapped: one contiguous array."""
-        return self._mapped(VECTORS, _vectors)
+        return self._mapped(VECTORS, _vectors, lambda vectors: vectors)
 
     def passing(self, condition: Filter) -> Passing:
         """Which rows pass a filter, deleted ones included; remembered for the next time."""
@@ -113,7 +115,7 @@ class Shard:
     @property
     def coded(self) -> codes.Codes:
         """(n, width), mapped."""
-        return self._mapped(CODES, _codes)
+        return self._mapped(CODES, _codes, lambda coded: coded)
 
     def find(self, keys: Sequence[str], wanted: npt.NDArray[np.uint64]) -> dict[str, int]:
         """Row numbers of those of the keys that the shard holds. ``wanted`` are the keys' hashes (``key_hashes``)."""
@@ -135,7 +137,14 @@ class Shard:
 
     def let_go(self) -> None:
         """Map nothing any longer but the head; who is at work with the rest keeps it. The next use maps it again."""
-        self._held = {}
+        self._held, self._fresh = {}, []
+
+    def fresh(self) -> Sequence[Mapped]:
+        """What was mapped since this was asked last, of what searches read here and there."""
+        fresh = self._fresh
+        if fresh:
+            self._fresh = []
+        return fresh
 
     @property
     def _linked(self) -> tuple[Graph, Rounded]:
@@ -145,40 +154,31 @@ class Shard:
 
         def linked(path: Path) -> tuple[Graph, Rounded]:
             links, rows = Graph.map(path, self.head.dimension)
-            touch(links.held)
             return links, Rounded(rows, rounding)
 
-        return self._mapped(GRAPH, linked)
+        return self._mapped(GRAPH, linked, lambda linked: linked[0].held)
 
-    def _mapped(self, part: str, mapped: Callable[[Path], T]) -> T:
+    def _mapped(self, part: str, mapped: Callable[[Path], T], pages: Callable[[T], Mapped] | None = None) -> T:
         """A part as it was mapped before. What is let go of while it is being mapped serves this once: it is kept where
-        nobody looks any longer."""
+        nobody looks any longer. Searches read its
+        ``pages`` here and there."""
         held = self._held
         found: T | None = held.get(part)
         if found is None:
             held[part] = found = self._read(part, mapped)
+            if pages is not None and held is self._held:
+                self._fresh.append(pages(found))
         return found
 
 
 def _vectors(path: Path) -> Halves:
     with arrow.expected(path.name):
-        held = arrow.vector_array(arrow.map_file(path).column("vector"))
-    touch(held)
-    return held
+        return arrow.vector_array(arrow.map_file(path).column("vector"))
 
 
 def _codes(path: Path) -> codes.Codes:
     with arrow.expected(path.name):
-        held = arrow.code_array(arrow.map_file(path).column("code"))
-    touch(held)
-    return held
-
-
-def _rows(path: Path) -> pa.Table:
-    table = arrow.map_file(path)
-    with arrow.expected(path.name):
-        touch(*(np.frombuffer(buffer, np.uint8) for buffer in arrow.buffers(table.column("key"))))
-    return table
+        return arrow.code_array(arrow.map_file(path).column("code"))
 
 
 def _hashes(path: Path) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:

@@ -35,11 +35,12 @@ LEAST_BESIDE, FILTERED_BESIDE = 500, 4
 matches lies apart from the query then, where neighbours are in many clusters. With the half of 1,048,576 x 512 rows
 that is far from the query, recall@10 is 0.980 with 500 rows, 0.990 with 2,000. Only where codes cannot be compared."""
 NEAR_ROWS, CROWDED = 1_000, 0.4
-"""Where of so many rows of the nearest clusters at least this share match, a graph is walked as without a filter, only
-farther: the k-th matching row is expected at rank k / share, and within 2 sqrt(k) / share of that (two standard
-deviations of a negative binomial distribution; three find 0.0005 more of 262,144 photographs, in 1.05 of the time). On
-a million photographs of which 50 or 90 % match it takes (with three) 0.8 of the time that it takes with near clusters
-beside the walk; where a tenth around the query match and this share is 0.2, some queries find four."""
+"""Where of so many rows of the nearest clusters, or (``presumed``) of all, at least this share match, a graph is walked
+as without a filter, only farther: the k-th matching row is expected at rank k / share, and within 2 sqrt(k) / share of
+that (two standard deviations of a negative binomial distribution; three find 0.0005 more of 262,144 photographs, in
+1.05 of the time). On a million photographs of which 50 or 90 % match it takes (with three) 0.8 of the time that it
+takes with near clusters beside the walk; where a tenth around the query match and this share is 0.2, some queries find
+four."""
 BESIDE_CLUSTERS = 64
 """Most clusters that are looked through for rows beside a walk."""
 LEAST_CODED = 250
@@ -170,9 +171,10 @@ def presumed(part: Local) -> float | None:
     many match that a walk is likely, and it needs no clusters. Then the walk tells, sooner than they would: searches of
     a million photographs of which half or nine tenths match take 0.8 to 0.87 of the time so, of 262,144 0.92 to 1.0;
     where the half far from the query matches, and the walk was for nothing, 1.15 and 1.25 of it."""
-    effort, share = part.effort, part.matching / part.rows
-    alone = effort is not None and effort.candidates > 0 and not effort.beside
-    return share if alone and share >= CROWDED else None
+    effort = part.effort
+    if effort is None or not effort.candidates or effort.beside or part.matching < CROWDED * part.rows:
+        return None
+    return part.matching / part.rows
 
 
 def _coded(matching: int, k: int, *, filtered: bool) -> Choice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -13,6 +13,7 @@ from bucketlens.index.shard import CODES, COLUMNS, HEAD, KEYS, ROWS, VECTORS, Sh
 from bucketlens.search.files import DiskFull, LocalFiles
 from bucketlens.search.hydrate import Hydrator, mapped, wanted
 from bucketlens.search.ranges import MEMORY, Piece, Ranges
+from bucketlens.search.touch import Toucher
 from bucketlens.table.manifest import Manifest, ObjectRef, ShardEntry
 
 T = TypeVar("T")
@@ -23,13 +24,15 @@ COLD_FROM = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """``hydrator`` is None where nothing is brought local in the background. Smaller ``cold_from`` is for tests."""
+    """``hydrator`` is None where nothing is brought local in the background, and ``toucher`` where nothing is touched.
+    Smaller ``cold_from`` is for tests."""
 
     files: LocalFiles
     ranges: Ranges
     hydrator: Hydrator | None = None
     cold_from: int = COLD_FROM
     masks: Masks = field(default_factory=Masks, repr=False)
+    toucher: Toucher | None = None
 
     def open(self, entry: ShardEntry) -> Shard:
         """The shard, whose files are brought local by use and let go of when they are removed."""
@@ -89,3 +92,10 @@ class Reach:
             large = [entry for entry in local if entry.rows >= self.cold_from]
             lacking = [entry for entry in large if not self.files.holds([entry.parts[CODES]], used=False)]
             self.hydrator.want(manifest, [*cold, *lacking])
+
+    def touch(self, searched: Iterable[Shard]) -> None:
+        """What these map since their last search is touched in the background, if that is done here."""
+        if self.toucher is not None:
+            for shard in searched:
+                for pages in shard.fresh():
+                    self.toucher.touch(pages)

@@ -82,10 +82,12 @@ class _Aim:
         if not self._senses:
             return self._choose(known)
         share = presumed(known)
-        return self.sure(nearby) if share is None else self._choose(replace(known, near=share, presumed=True))
+        if share is None:
+            return self._choose(replace(known, near=nearby.share(NEAR_ROWS, BESIDE_CLUSTERS)))
+        return self._choose(replace(known, near=share, presumed=True))
 
-    def sure(self, nearby: Nearby) -> Choice:
-        """The same once it is known how the rows near the query do."""
+    def sensed(self, nearby: Nearby) -> Choice:
+        """The same where it was presumed how the rows near the query do, once the clusters were asked."""
         return self._choose(replace(self._known(nearby), near=nearby.share(NEAR_ROWS, BESIDE_CLUSTERS)))
 
     @property
@@ -167,10 +169,10 @@ def _approach(nearby: Nearby, aim: _Aim, choice: Choice) -> tuple[list[Numbers],
     while choice.path in (Path.GRAPH, Path.CLUSTERS):
         walked, products = graph.nearest(asked, choice.candidates) if graph and choice.candidates else _NOTHING
         kept = slice(None) if matching.whole else matching.holds(walked)
-        if not isinstance(kept, slice) and np.count_nonzero(kept[: choice.rank]) < min(k, choice.rank):
-            sure = aim.sure(nearby)
-            if sure.path is not Path.GRAPH or sure.beside or sure.candidates > choice.candidates:
-                return _approach(nearby, aim, sure)
+        if choice.rank and not isinstance(kept, slice) and np.count_nonzero(kept[: choice.rank]) < k:
+            sensed = aim.sensed(nearby)
+            if sensed.path is not Path.GRAPH or sensed.beside or sensed.candidates > choice.candidates:
+                return _approach(nearby, aim, sensed)
         passing, products = walked[kept], products[kept]
         if (len(passing) if choice.candidates else held) >= enough(k):
             likely = passing[: rounded.within(asked, products, k)] if rounded and len(passing) > FEW else passing

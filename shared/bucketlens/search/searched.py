@@ -55,6 +55,7 @@ def search_view(view: View, query: Vector, filter: Filter, k: int, *, exact: boo
     nearest = [entries[number] for number in sorted(near, key=lambda number: -near[number])]
     local = [entries[number] for number in split.local if number not in split.pruned]
     view.reach.bring(view.snapshot.manifest, nearest, local)
+    view.reach.touch(view.shards[number][0] for number in split.local)
     pruned, cold = (tuple(entries[number].id for number in numbers) for numbers in (sorted(split.pruned), opened))
     return Searched(tuple(found), pruned, cold)
 

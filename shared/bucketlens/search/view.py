@@ -33,6 +33,7 @@ from bucketlens.search.ranges import READERS, Ranges
 from bucketlens.search.reach import COLD_FROM, Reach
 from bucketlens.search.remote import Cold
 from bucketlens.search.settlements import Settlements
+from bucketlens.search.touch import Toucher
 from bucketlens.search.winners import find_cold
 from bucketlens.store.protocol import Store
 from bucketlens.table.log import Log
@@ -170,7 +171,8 @@ class Views:
         self._store = Metered(store)
         self._files = files
         ranges = Ranges(self._store)
-        self.reach = Reach(files, ranges, Hydrator(files, clock, ranges.forget) if hydrate else None, cold_from)
+        hydrator, toucher = (Hydrator(files, clock, ranges.forget), Toucher()) if hydrate else (None, None)
+        self.reach = Reach(files, ranges, hydrator, cold_from, toucher=toucher)
         self._threads = threads
         self._max_staleness_s = max_staleness_s
         self._clock = clock
